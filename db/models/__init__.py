@@ -1,0 +1,44 @@
+"""Every table of Assay, a file per aggregate; the constraints say what the code believes."""
+
+from db.base import Base
+from db.models.evaluations import (
+    Evaluation,
+    EvaluationMetric,
+    Lease,
+    Schedule,
+    TestSet,
+    TestSetItem,
+    TrainingRun,
+    TrainingStep,
+)
+from db.models.models import Feature, ModelVersion, Score
+from db.models.policies import PolicyChange, PolicyRow
+from db.models.queues import Queue, QueueTask
+from db.models.selections import SelectionFrame, SelectionItemRow, SelectionRow
+from db.models.utterances import AnnotationRow, UtteranceRevision, UtteranceRow, WebhookEventRow
+
+__all__ = [
+    "AnnotationRow",
+    "Base",
+    "Evaluation",
+    "EvaluationMetric",
+    "Feature",
+    "Lease",
+    "ModelVersion",
+    "PolicyChange",
+    "PolicyRow",
+    "Queue",
+    "QueueTask",
+    "Schedule",
+    "Score",
+    "SelectionFrame",
+    "SelectionItemRow",
+    "SelectionRow",
+    "TestSet",
+    "TestSetItem",
+    "TrainingRun",
+    "TrainingStep",
+    "UtteranceRevision",
+    "UtteranceRow",
+    "WebhookEventRow",
+]

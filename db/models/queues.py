@@ -1,0 +1,62 @@
+"""What is in Label Studio, apart from what was selected."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base, BigId, CreatedAt
+
+TASK_STATES = ("planned", "published", "leaving", "annotated", "removed")
+
+
+class Queue(Base):
+    """The review queue of a (locale, domain): one Label Studio project. `dirty`: its plan is not yet published.
+
+    `collected_until` is the newest change collected, by Label Studio's clock; `polled_at` when we last looked, by ours.
+    """
+
+    __tablename__ = "queues"
+    __table_args__ = (
+        UniqueConstraint("instance", "locale", "domain"),
+        UniqueConstraint("instance", "project_id"),
+        CheckConstraint("state IN ('active', 'paused')", name="state_is_known"),
+    )
+
+    id: Mapped[BigId]
+    instance: Mapped[str]
+    locale: Mapped[str]
+    domain: Mapped[str]
+    project_id: Mapped[int | None]
+    state: Mapped[str] = mapped_column(server_default="active")
+    dirty: Mapped[bool] = mapped_column(server_default=text("true"))
+    selection_id: Mapped[int | None] = mapped_column(ForeignKey("selections.id"))
+    published_at: Mapped[datetime | None]
+    collected_until: Mapped[datetime | None]
+    polled_at: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]
+
+
+class QueueTask(Base):
+    """An utterance's place in a queue. `rank_code` ascends in serving order."""
+
+    __tablename__ = "queue_tasks"
+    __table_args__ = (
+        UniqueConstraint("queue_id", "utterance_id"),
+        UniqueConstraint("queue_id", "task_id"),
+        CheckConstraint(f"state IN {TASK_STATES}", name="state_is_known"),
+        CheckConstraint("state IN ('planned', 'removed') OR task_id IS NOT NULL", name="published_has_a_task"),
+        Index("ix_queue_tasks_utterance_id", "utterance_id"),
+    )
+
+    id: Mapped[BigId]
+    queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"))
+    utterance_id: Mapped[int] = mapped_column(ForeignKey("utterances.id"))
+    revision: Mapped[int]
+    selection_id: Mapped[int] = mapped_column(ForeignKey("selections.id"))
+    task_id: Mapped[int | None]
+    rank_code: Mapped[float]
+    state: Mapped[str]
+    state_since: Mapped[datetime]

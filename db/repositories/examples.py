@@ -1,0 +1,146 @@
+"""What models are trained and tested on: gold data, reviewed annotations, selected weak labels, frozen test sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, exists, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db.models import (
+    AnnotationRow,
+    SelectionItemRow,
+    SelectionRow,
+    TestSet,
+    TestSetItem,
+    UtteranceRevision,
+    UtteranceRow,
+)
+from db.models.utterances import POOL
+
+
+class Labelled(NamedTuple):
+    """An utterance with its label. `annotation_id` is our row's id, None for a weak label."""
+
+    utterance_id: int
+    annotation_id: int | None
+    source: str
+    external_id: str
+    locale: str
+    text: str
+    domain: str
+    intent: str
+    slots: list[list[Any]]
+
+
+def _annotated(locale: str) -> Select[Any]:
+    """The text is that of the annotated revision: a later one may have moved the spans."""
+    seen = func.coalesce(UtteranceRevision.content["text"].astext, UtteranceRow.text)
+    return (
+        select(
+            UtteranceRow.id, AnnotationRow.id, UtteranceRow.source, UtteranceRow.external_id, UtteranceRow.locale,
+            seen, AnnotationRow.domain, AnnotationRow.intent, AnnotationRow.slots,
+        )
+        .join(AnnotationRow, AnnotationRow.utterance_id == UtteranceRow.id)
+        .outerjoin(
+            UtteranceRevision,
+            (UtteranceRevision.utterance_id == UtteranceRow.id)
+            & (UtteranceRevision.revision == AnnotationRow.revision),
+        )
+        .where(UtteranceRow.locale == locale, AnnotationRow.withdrawn_at.is_(None))
+    )  # fmt: skip
+
+
+def gold(session: Session, locale: str, partition: str) -> list[Labelled]:
+    """What was ingested as gold data into a partition, in the order of the utterances."""
+    query = _gold(locale).where(UtteranceRow.partition == partition)
+    return [Labelled._make(row) for row in session.execute(query)]
+
+
+def held_out(session: Session, locale: str, made_from: Sequence[str]) -> list[Labelled]:
+    """The gold data of every partition that models are not made from: all test sets."""
+    query = _gold(locale).where(UtteranceRow.partition.not_in(made_from))
+    return [Labelled._make(row) for row in session.execute(query)]
+
+
+def _gold(locale: str) -> Select[Any]:
+    return (
+        _annotated(locale)
+        .where(AnnotationRow.annotation_id.is_(None), AnnotationRow.verdict != "reject")
+        .order_by(UtteranceRow.id)
+    )
+
+
+def reviewed(session: Session, locale: str) -> list[Labelled]:
+    """The last word of Label Studio's annotators on each utterance, unless it was reject."""
+    query = (
+        _annotated(locale)
+        .add_columns(AnnotationRow.verdict)
+        .where(AnnotationRow.annotation_id.is_not(None))
+        .order_by(UtteranceRow.id, AnnotationRow.updated_at, AnnotationRow.id)
+    )
+    last = {row[0]: row for row in session.execute(query)}
+    return [Labelled._make(row[:-1]) for row in last.values() if row[-1] != "reject"]
+
+
+def selected_weak(session: Session, locale: str) -> list[Labelled]:
+    """The hypotheses of the current round's items that nobody has annotated."""
+    annotated = exists().where(AnnotationRow.utterance_id == UtteranceRow.id, AnnotationRow.withdrawn_at.is_(None))
+    query = (
+        select(
+            UtteranceRow.id, UtteranceRow.source, UtteranceRow.external_id, UtteranceRow.locale, UtteranceRow.text,
+            UtteranceRow.domain, UtteranceRow.intent, UtteranceRow.slots,
+        )
+        .join(SelectionItemRow, SelectionItemRow.utterance_id == UtteranceRow.id)
+        .join(SelectionRow, SelectionRow.id == SelectionItemRow.selection_id)
+        .where(SelectionRow.locale == locale, SelectionRow.superseded_at.is_(None))
+        .where(UtteranceRow.locale == locale, UtteranceRow.partition == POOL)
+        .where(UtteranceRow.domain.is_not(None), ~annotated)
+        .order_by(UtteranceRow.id)
+    )  # fmt: skip
+    return [Labelled(row[0], None, *row[1:]) for row in session.execute(query)]
+
+
+def partitions(session: Session, locale: str) -> Sequence[str]:
+    """The partitions of the locale that hold gold data."""
+    return session.scalars(
+        select(UtteranceRow.partition)
+        .join(AnnotationRow, AnnotationRow.utterance_id == UtteranceRow.id)
+        .where(UtteranceRow.locale == locale, AnnotationRow.annotation_id.is_(None))
+        .distinct()
+        .order_by(UtteranceRow.partition)
+    ).all()
+
+
+def gold_locales(session: Session) -> Sequence[str]:
+    return session.scalars(
+        select(UtteranceRow.locale)
+        .join(AnnotationRow, AnnotationRow.utterance_id == UtteranceRow.id)
+        .where(AnnotationRow.annotation_id.is_(None))
+        .distinct()
+        .order_by(UtteranceRow.locale)
+    ).all()
+
+
+def freeze(session: Session, name: str, locale: str, content_hash: str, rows: Sequence[Labelled]) -> TestSet:
+    """The frozen set of this content, made if it is new; safe to call twice at once."""
+    key = {"name": name, "locale": locale, "content_hash": content_hash}
+    session.execute(insert(TestSet).values(**key, size=len(rows)).on_conflict_do_nothing())
+    test_set = session.scalars(select(TestSet).filter_by(**key)).one()
+    items = [
+        {"test_set_id": test_set.id, "utterance_id": row.utterance_id, "annotation_id": row.annotation_id}
+        for row in rows
+    ]
+    session.execute(insert(TestSetItem).on_conflict_do_nothing(), items)
+    return test_set
+
+
+def test_set(session: Session, test_set_id: int) -> TestSet | None:
+    return session.get(TestSet, test_set_id)
+
+
+def test_set_ids(session: Session, test_set_id: int) -> set[int]:
+    """The utterances of a frozen set."""
+    return set(session.scalars(select(TestSetItem.utterance_id).where(TestSetItem.test_set_id == test_set_id)))

@@ -1,0 +1,84 @@
+"""Model versions, and the partitions that hold their scores and features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db.models import ModelVersion
+
+PARTITIONED = ("scores", "features")
+
+
+def register(session: Session, **columns: Any) -> ModelVersion:
+    """Insert a model version and make its partitions. Raises IntegrityError when the name is taken."""
+    version = ModelVersion(**columns)
+    session.add(version)
+    session.flush()
+    create_partitions(session, version.id)
+    return version
+
+
+def create_partitions(session: Session, version_id: int) -> None:
+    for table in PARTITIONED:
+        session.execute(
+            text(
+                f"CREATE TABLE IF NOT EXISTS {table}_of_{version_id:d} PARTITION OF {table}"
+                f" FOR VALUES IN ({version_id:d})"
+            )
+        )
+
+
+def external(session: Session, source: str, locale: str, code_version: str) -> ModelVersion:
+    """The version that stands for a source's own production NLU; made on first use, its locales grow."""
+    name = f"external-{source}"
+    values: dict[str, Any] = {
+        "name": name, "kind": "external", "source": source, "locales": [locale], "vocabulary": {}, "replicates": 1,
+        "seeds": [], "temperature": {}, "code_version": code_version,
+    }  # fmt: skip
+    session.execute(insert(ModelVersion).values(values).on_conflict_do_nothing(index_elements=["name"]))
+    version = session.scalars(select(ModelVersion).where(ModelVersion.name == name).with_for_update()).one()
+    if locale not in version.locales:
+        version.locales = [*version.locales, locale]
+    create_partitions(session, version.id)
+    return version
+
+
+def get(session: Session, version_id: int) -> ModelVersion | None:
+    return session.get(ModelVersion, version_id)
+
+
+def by_name(session: Session, name: str) -> ModelVersion | None:
+    return session.scalars(select(ModelVersion).where(ModelVersion.name == name)).one_or_none()
+
+
+def versions(session: Session, *, locale: str | None = None) -> Sequence[ModelVersion]:
+    query = select(ModelVersion).order_by(ModelVersion.id)
+    if locale is not None:
+        query = query.where(ModelVersion.locales.contains([locale]))
+    return session.scalars(query).all()
+
+
+def champion(session: Session, locale: str) -> ModelVersion | None:
+    """The ensemble promoted last among those that know the locale."""
+    return dict(champions(session)).get(locale)
+
+
+def champions(session: Session) -> list[tuple[str, ModelVersion]]:
+    """(locale, champion) for every locale that has one."""
+    promoted = session.scalars(
+        select(ModelVersion)
+        .where(ModelVersion.promoted_at.is_not(None), ModelVersion.kind == "ensemble")
+        .order_by(ModelVersion.promoted_at, ModelVersion.id)
+    )
+    newest = {locale: version for version in promoted for locale in version.locales}
+    return sorted(newest.items())
+
+
+def promote(session: Session, version_id: int, at: datetime) -> None:
+    session.execute(update(ModelVersion).where(ModelVersion.id == version_id).values(promoted_at=at))

@@ -1,0 +1,270 @@
+"""Queues and the tasks in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import case, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db.models import (
+    AnnotationRow,
+    Feature,
+    ModelVersion,
+    Queue,
+    QueueTask,
+    SelectionItemRow,
+    SelectionRow,
+    UtteranceRow,
+)
+
+
+class PlannedItem(NamedTuple):
+    """A selected utterance as its queue will show it."""
+
+    utterance_id: int
+    revision: int
+    external_id: str
+    source: str
+    text: str
+    domain: str
+    intent: str
+    slots: list[list[Any]]
+    nlu_score: float | None
+    domain_probs: bytes | None
+
+
+def ensure(session: Session, instance: str, locale: str, domains: Iterable[str]) -> Sequence[Queue]:
+    """The queues of these domains, made where they lack, and marked dirty."""
+    rows = [{"instance": instance, "locale": locale, "domain": domain} for domain in sorted(domains)]
+    if rows:
+        statement = insert(Queue).values(rows)
+        session.execute(
+            statement.on_conflict_do_update(index_elements=["instance", "locale", "domain"], set_={"dirty": True})
+        )
+    return of_locale(session, instance, locale)
+
+
+def mark_dirty(session: Session, instance: str, locale: str) -> None:
+    session.execute(update(Queue).where(Queue.instance == instance, Queue.locale == locale).values(dirty=True))
+
+
+def of_locale(session: Session, instance: str, locale: str) -> Sequence[Queue]:
+    return session.scalars(
+        select(Queue).where(Queue.instance == instance, Queue.locale == locale).order_by(Queue.domain)
+    ).all()
+
+
+def every(session: Session, *, state: str | None = None) -> Sequence[Queue]:
+    query = select(Queue).order_by(Queue.locale, Queue.domain)
+    return session.scalars(query if state is None else query.where(Queue.state == state)).all()
+
+
+def get(session: Session, queue_id: int) -> Queue | None:
+    return session.get(Queue, queue_id)
+
+
+def by_project(session: Session, instance: str, project_id: int) -> Queue | None:
+    return session.scalars(
+        select(Queue).where(Queue.instance == instance, Queue.project_id == project_id)
+    ).one_or_none()
+
+
+def dirty_ids(session: Session) -> list[int]:
+    return list(session.scalars(select(Queue.id).where(Queue.dirty, Queue.state == "active").order_by(Queue.id)))
+
+
+def with_leaving(session: Session) -> list[int]:
+    return list(session.scalars(select(QueueTask.queue_id).where(QueueTask.state == "leaving").distinct()))
+
+
+def set_project(session: Session, queue_id: int, project_id: int) -> None:
+    session.execute(update(Queue).where(Queue.id == queue_id).values(project_id=project_id))
+
+
+def set_collected_until(session: Session, queue_id: int, until: datetime) -> None:
+    session.execute(
+        update(Queue)
+        .where(Queue.id == queue_id)
+        .values(collected_until=func.greatest(func.coalesce(Queue.collected_until, until), until))
+    )
+
+
+def _shown_columns() -> tuple[Any, ...]:
+    return (
+        UtteranceRow.id, UtteranceRow.revision, UtteranceRow.external_id, UtteranceRow.source, UtteranceRow.text,
+        UtteranceRow.domain, UtteranceRow.intent, UtteranceRow.slots, UtteranceRow.nlu_score,
+    )  # fmt: skip
+
+
+def planned_items(session: Session, selection: SelectionRow, domain: str) -> list[PlannedItem]:
+    """A domain's items in rank order. A record that was revised since is left out until the next round."""
+    feature = (
+        (Feature.utterance_id == UtteranceRow.id)
+        & (Feature.revision == UtteranceRow.revision)
+        & (Feature.model_version_id == selection.model_version_id)
+    )
+    same = (UtteranceRow.id == SelectionItemRow.utterance_id) & (UtteranceRow.revision == SelectionItemRow.revision)
+    query = (
+        select(*_shown_columns(), Feature.domain_probs)
+        .select_from(SelectionItemRow)
+        .join(UtteranceRow, same)
+        .outerjoin(Feature, feature)
+        .where(SelectionItemRow.selection_id == selection.id, SelectionItemRow.domain == domain)
+        .order_by(SelectionItemRow.rank)
+    )
+    return [PlannedItem._make(row) for row in session.execute(query)]
+
+
+def open_items(session: Session, queue_id: int, version_id: int) -> dict[int, PlannedItem]:
+    """What the open tasks of a queue show, by utterance."""
+    feature = (
+        (Feature.utterance_id == UtteranceRow.id)
+        & (Feature.revision == UtteranceRow.revision)
+        & (Feature.model_version_id == version_id)
+    )
+    query = (
+        select(*_shown_columns(), Feature.domain_probs)
+        .select_from(QueueTask)
+        .join(UtteranceRow, UtteranceRow.id == QueueTask.utterance_id)
+        .outerjoin(Feature, feature)
+        .where(QueueTask.queue_id == queue_id, QueueTask.state.in_(["published", "leaving"]))
+    )
+    return {row[0]: PlannedItem._make(row) for row in session.execute(query)}
+
+
+def tasks(session: Session, queue_id: int) -> Sequence[QueueTask]:
+    return session.scalars(
+        select(QueueTask).where(QueueTask.queue_id == queue_id).order_by(QueueTask.rank_code, QueueTask.id)
+    ).all()
+
+
+def utterances_elsewhere(session: Session, queue_id: int, utterance_ids: Sequence[int]) -> set[int]:
+    """Those of the utterances that another queue still shows or has had annotated."""
+    return set(
+        session.scalars(
+            select(QueueTask.utterance_id)
+            .where(QueueTask.queue_id != queue_id, QueueTask.utterance_id.in_(utterance_ids))
+            .where(QueueTask.state.in_(["published", "leaving", "annotated"]))
+        )
+    )
+
+
+def put_tasks(session: Session, queue_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert or renew tasks by (queue, utterance); one that was annotated meanwhile stays annotated."""
+    if not rows:
+        return
+    statement = insert(QueueTask).values([{"queue_id": queue_id, **row} for row in rows])
+    new = statement.excluded
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["queue_id", "utterance_id"],
+            set_={
+                "revision": new.revision, "selection_id": new.selection_id, "task_id": new.task_id,
+                "rank_code": new.rank_code,
+                "state": case((QueueTask.state == "annotated", "annotated"), else_=new.state),
+                "state_since": case((QueueTask.state == "annotated", QueueTask.state_since), else_=new.state_since),
+            },
+        )
+    )  # fmt: skip
+
+
+def set_published(session: Session, queue_id: int, selection_id: int, at: datetime) -> None:
+    """The queue shows this selection; it stays dirty when a newer round came in between."""
+    newest = (
+        select(func.max(SelectionRow.id)).where(SelectionRow.locale == Queue.locale).correlate(Queue).scalar_subquery()
+    )
+    session.execute(
+        update(Queue)
+        .where(Queue.id == queue_id)
+        .values(selection_id=selection_id, published_at=at, dirty=newest != selection_id)
+    )
+
+
+def mark_annotated(session: Session, queue_id: int, task_ids: Sequence[int], at: datetime) -> int:
+    result = session.execute(
+        update(QueueTask)
+        .where(QueueTask.queue_id == queue_id, QueueTask.task_id.in_(task_ids), QueueTask.state != "annotated")
+        .values(state="annotated", state_since=at)
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def mark_reopened(session: Session, queue_id: int, task_ids: Sequence[int], at: datetime) -> int:
+    """Tasks whose annotation was taken back: they are served again."""
+    result = session.execute(
+        update(QueueTask)
+        .where(QueueTask.queue_id == queue_id, QueueTask.task_id.in_(task_ids), QueueTask.state == "annotated")
+        .values(state="published", state_since=at)
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def mark_removed(session: Session, queue_id: int, task_ids: Sequence[int]) -> int:
+    """Tasks that are no longer in Label Studio. An annotated one stays annotated: its work was collected."""
+    result = session.execute(
+        update(QueueTask)
+        .where(QueueTask.queue_id == queue_id, QueueTask.task_id.in_(task_ids), QueueTask.state != "annotated")
+        .values(state="removed", task_id=None, state_since=func.clock_timestamp())
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def label_sets(session: Session, locale: str) -> tuple[set[tuple[str, str]], set[str]]:
+    """({(domain, intent)}, {slot label}) that hypotheses, gold data or the models of the locale know."""
+    intents: set[tuple[str, str]] = set()
+    slots: set[str] = set()
+    utterance_slots = func.jsonb_array_elements(UtteranceRow.slots).table_valued("value").render_derived()
+    annotation_slots = func.jsonb_array_elements(AnnotationRow.slots).table_valued("value").render_derived()
+    known = select(UtteranceRow.domain, UtteranceRow.intent).where(UtteranceRow.locale == locale).distinct()
+    gold = (
+        select(AnnotationRow.domain, AnnotationRow.intent)
+        .join(UtteranceRow, UtteranceRow.id == AnnotationRow.utterance_id)
+        .where(UtteranceRow.locale == locale)
+        .distinct()
+    )
+    for query in (known, gold):
+        intents.update((domain, intent) for domain, intent in session.execute(query) if domain and intent)
+    slots.update(
+        session.scalars(
+            select(utterance_slots.c.value.op("->>")(2))
+            .select_from(UtteranceRow)
+            .join(utterance_slots, UtteranceRow.locale == locale)
+            .distinct()
+        )
+    )
+    slots.update(
+        session.scalars(
+            select(annotation_slots.c.value.op("->>")(2))
+            .select_from(AnnotationRow)
+            .join(UtteranceRow, UtteranceRow.id == AnnotationRow.utterance_id)
+            .join(annotation_slots, UtteranceRow.locale == locale)
+            .distinct()
+        )
+    )
+    for version in session.scalars(select(ModelVersion).where(ModelVersion.locales.contains([locale]))):
+        slots.update(version.vocabulary.get("slots", []))
+        intents.update((domain, intent) for intent, domain in version.vocabulary.get("intent_domains", {}).items())
+    return intents, slots
+
+
+class QueueCounts(NamedTuple):
+    queue: Queue
+    published: int
+    annotated: int
+
+
+def counts(session: Session) -> list[QueueCounts]:
+    """Per queue: tasks put into Label Studio and still there, and how many of them are annotated."""
+    published = func.count().filter(QueueTask.state.in_(["published", "leaving", "annotated"]))
+    done = func.count().filter(QueueTask.state == "annotated")
+    query = (
+        select(Queue, published, done)
+        .outerjoin(QueueTask, QueueTask.queue_id == Queue.id)
+        .group_by(Queue.id)
+        .order_by(Queue.locale, Queue.domain)
+    )
+    return [QueueCounts(*row) for row in session.execute(query)]

@@ -1,0 +1,141 @@
+"""Rounds: the frame they chose from, and what they chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, cast, exists, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session, aliased
+
+from db.models import (
+    AnnotationRow,
+    Score,
+    SelectionFrame,
+    SelectionItemRow,
+    SelectionRow,
+    UtteranceRevision,
+    UtteranceRow,
+)
+from db.models.utterances import POOL
+from db.repositories.copying import copy_rows
+
+ITEM_COLUMNS = {
+    "selection_id": "int8", "utterance_id": "int8", "revision": "int8", "domain": "text", "rank": "int8",
+    "arms": "text[]", "composition": "text", "inclusion_probability": "float8", "score": "float4",
+}  # fmt: skip
+
+
+class Candidate(NamedTuple):
+    id: int
+    revision: int
+    domain: str
+    nlu_score: float | None
+    defect: bool
+    entropy: float
+    el2n: float | None
+
+
+def candidates(session: Session, locale: str, version_id: int, nlu_band: tuple[float, float] | None) -> list[Candidate]:
+    """Scored pool utterances with a hypothesis that no one has annotated, nor one with the same text."""
+    reviewed = aliased(UtteranceRow)
+    annotated = (
+        exists()
+        .where(AnnotationRow.utterance_id == reviewed.id, AnnotationRow.withdrawn_at.is_(None))
+        .where(AnnotationRow.annotation_id.is_not(None))
+        .where(reviewed.locale == UtteranceRow.locale, func.lower(reviewed.text) == func.lower(UtteranceRow.text))
+    )
+    query = (
+        select(
+            UtteranceRow.id, UtteranceRow.revision, UtteranceRow.domain, UtteranceRow.nlu_score, UtteranceRow.defect,
+            Score.entropy, Score.el2n,
+        )
+        .join(Score, (Score.utterance_id == UtteranceRow.id) & (Score.revision == UtteranceRow.revision))
+        .where(Score.model_version_id == version_id)
+        .where(UtteranceRow.partition == POOL, UtteranceRow.locale == locale, UtteranceRow.domain.is_not(None))
+        .where(~annotated)
+        .order_by(UtteranceRow.id)
+    )  # fmt: skip
+    if nlu_band is not None:
+        query = query.where(UtteranceRow.nlu_score.between(*nlu_band))
+    return [Candidate._make(row) for row in session.execute(query)]
+
+
+def candidates_as_they_were(
+    session: Session, version_id: int, ids: Sequence[int], revisions: Sequence[int]
+) -> list[Candidate]:
+    """A stored frame, at the revisions it had then. Scores are immutable, and old revisions are kept."""
+    frame = (
+        func.unnest(cast(list(ids), ARRAY(BigInteger)), cast(list(revisions), ARRAY(BigInteger)))
+        .table_valued("id", "revision", name="frame")
+        .render_derived()
+    )
+    domain = func.coalesce(
+        select(UtteranceRevision.content["domain"].astext)
+        .where(UtteranceRevision.utterance_id == frame.c.id, UtteranceRevision.revision == frame.c.revision)
+        .scalar_subquery(),
+        select(UtteranceRow.domain)
+        .where(UtteranceRow.id == frame.c.id, UtteranceRow.revision == frame.c.revision)
+        .scalar_subquery(),
+    )
+    query = (
+        select(frame.c.id, frame.c.revision, domain, text("NULL::real"), text("false"), Score.entropy, Score.el2n)
+        .select_from(frame)
+        .join(Score, (Score.utterance_id == frame.c.id) & (Score.revision == frame.c.revision))
+        .where(Score.model_version_id == version_id)
+        .order_by(frame.c.id)
+    )
+    return [Candidate._make(row) for row in session.execute(query)]
+
+
+def add(session: Session, selection: SelectionRow, frame_ids: bytes, frame_revisions: bytes) -> SelectionRow:
+    """Store a round; it supersedes the locale's earlier ones."""
+    session.execute(
+        update(SelectionRow)
+        .where(SelectionRow.locale == selection.locale, SelectionRow.superseded_at.is_(None))
+        .values(superseded_at=func.clock_timestamp())
+    )
+    session.add(selection)
+    session.flush()
+    session.add(SelectionFrame(selection_id=selection.id, ids=frame_ids, revisions=frame_revisions))
+    session.flush()
+    return selection
+
+
+def add_items(session: Session, rows: Iterable[Sequence[Any]]) -> None:
+    """Rows in the order of ITEM_COLUMNS."""
+    copy_rows(session, "selection_items", list(ITEM_COLUMNS), list(ITEM_COLUMNS.values()), rows)
+
+
+def get(session: Session, selection_id: int) -> SelectionRow | None:
+    return session.get(SelectionRow, selection_id)
+
+
+def frame(session: Session, selection_id: int) -> SelectionFrame:
+    return session.scalars(select(SelectionFrame).where(SelectionFrame.selection_id == selection_id)).one()
+
+
+def current(session: Session, locale: str) -> SelectionRow | None:
+    return session.scalars(
+        select(SelectionRow).where(SelectionRow.locale == locale, SelectionRow.superseded_at.is_(None))
+    ).one_or_none()
+
+
+def recent(session: Session, *, locale: str | None = None, limit: int = 20) -> Sequence[SelectionRow]:
+    query = select(SelectionRow).order_by(SelectionRow.id.desc()).limit(limit)
+    return session.scalars(query if locale is None else query.where(SelectionRow.locale == locale)).all()
+
+
+def items(session: Session, selection_id: int, domain: str | None = None) -> Sequence[SelectionItemRow]:
+    query = (
+        select(SelectionItemRow)
+        .where(SelectionItemRow.selection_id == selection_id)
+        .order_by(SelectionItemRow.domain, SelectionItemRow.rank)
+    )
+    return session.scalars(query if domain is None else query.where(SelectionItemRow.domain == domain)).all()
+
+
+def lock_locale(session: Session, locale: str) -> None:
+    """One round at a time per locale, until the transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"selection:{locale}", 0))))

@@ -1,0 +1,147 @@
+"""Utterances and their revisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from db.models import UtteranceRow
+from db.models.utterances import POOL
+from db.repositories.copying import copy_rows
+
+STAGING = "staging_utterances"
+
+
+class Incoming(NamedTuple):
+    """A record as it comes in; no `external_id` twice in one call. `content_hash` is the SHA-256 of the rest."""
+
+    external_id: str
+    content_hash: bytes
+    locale: str
+    text: str
+    domain: str | None = None
+    intent: str | None = None
+    slots: Sequence[Sequence[Any]] = ()
+    nlu_score: float | None = None
+    domain_scores: dict[str, float] | None = None
+    defect: bool = False
+    occurred_at: datetime | None = None
+
+
+COLUMNS = {
+    "external_id": "text", "content_hash": "bytea", "locale": "text", "text": "text", "domain": "text",
+    "intent": "text", "slots": "jsonb", "nlu_score": "float4", "domain_scores": "jsonb", "defect": "bool",
+    "occurred_at": "timestamptz",
+}  # fmt: skip
+
+
+class Stored(NamedTuple):
+    """An utterance that was inserted or revised."""
+
+    external_id: str
+    id: int
+    revision: int
+
+
+class Upserted(NamedTuple):
+    """`conflicts`: the external ids that live in another partition of the source, and in which; nothing was done."""
+
+    new: int
+    changed: int
+    unchanged: int
+    stored: list[Stored]
+    conflicts: dict[str, str]
+
+
+# One statement, so one snapshot: `kept` reads the content that `revised` replaces. The lateral join makes every row
+# an index look-up; left to itself, the planner scans the whole table for each chunk.
+UPSERT = text(f"""
+    WITH found AS MATERIALIZED (
+        SELECT staged.*, known.id, known.partition AS known_partition,
+               known.content_hash = staged.content_hash OR EXISTS (
+                   SELECT FROM utterance_revisions AS earlier
+                   WHERE earlier.utterance_id = known.id AND earlier.content_hash = staged.content_hash
+               ) AS is_known
+        FROM {STAGING} AS staged
+        LEFT JOIN LATERAL (
+            SELECT id, partition, content_hash FROM utterances
+            WHERE source = :source AND external_id = staged.external_id LIMIT 1
+        ) AS known ON true
+    ),
+    changed AS (
+        SELECT * FROM found WHERE known_partition = :partition AND NOT is_known
+    ),
+    inserted AS (
+        INSERT INTO utterances (source, partition, {", ".join(COLUMNS)})
+        SELECT :source, :partition, {", ".join(COLUMNS)} FROM found WHERE id IS NULL
+        RETURNING external_id, id, revision
+    ),
+    kept AS (
+        INSERT INTO utterance_revisions (utterance_id, revision, content_hash, content)
+        SELECT old.id, old.revision, old.content_hash, jsonb_build_object(
+            'locale', old.locale, 'text', old.text, 'domain', old.domain, 'intent', old.intent, 'slots', old.slots,
+            'nlu_score', old.nlu_score, 'domain_scores', old.domain_scores, 'defect', old.defect,
+            'occurred_at', old.occurred_at, 'ingested_at', old.ingested_at
+        )
+        FROM utterances AS old JOIN changed ON changed.id = old.id
+    ),
+    revised AS (
+        UPDATE utterances AS row
+        SET {", ".join(f"{name} = changed.{name}" for name in COLUMNS if name != "external_id")},
+            revision = row.revision + 1, ingested_at = clock_timestamp()
+        FROM changed WHERE changed.id = row.id
+        RETURNING row.external_id, row.id, row.revision
+    )
+    SELECT 'new', external_id, id, revision, NULL FROM inserted
+    UNION ALL SELECT 'changed', external_id, id, revision, NULL FROM revised
+    UNION ALL SELECT 'conflict', external_id, id, NULL, known_partition FROM found WHERE known_partition <> :partition
+""")  # noqa: S608  # only our own column names are put in
+
+
+def upsert(session: Session, source: str, partition: str, rows: Iterable[Incoming]) -> Upserted:
+    """Insert what is new, revise what has changed, leave the rest; one writer per source at a time.
+
+    Content that equals the current *or an earlier* revision changes nothing: an old file that is read again never
+    takes a newer revision back. So a source that truly returns to an earlier content must say so with another field
+    (`occurred_at`, say).
+    """
+    lock_source(session, source)
+    staged = _stage(session, rows)
+    stored: dict[str, list[Stored]] = {"new": [], "changed": []}
+    conflicts: dict[str, str] = {}
+    for kind, external_id, id_, revision, known_partition in session.execute(
+        UPSERT, {"source": source, "partition": partition}
+    ):
+        if kind == "conflict":
+            conflicts[external_id] = known_partition
+        else:
+            stored[kind].append(Stored(external_id, id_, revision))
+    new, changed = len(stored["new"]), len(stored["changed"])
+    return Upserted(new, changed, staged - new - changed - len(conflicts), stored["new"] + stored["changed"], conflicts)
+
+
+def lock_source(session: Session, source: str) -> None:
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"ingest:{source}", 0))))
+
+
+def _stage(session: Session, rows: Iterable[Incoming]) -> int:
+    definition = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+    session.execute(text(f"CREATE TEMP TABLE IF NOT EXISTS {STAGING} ({definition}) ON COMMIT DROP"))
+    session.execute(text(f"TRUNCATE {STAGING}"))
+    copy_rows(session, STAGING, list(COLUMNS), list(COLUMNS.values()), rows)
+    return session.scalar(text(f"SELECT count(*) FROM {STAGING}")) or 0  # noqa: S608  # our own name
+
+
+def revisions(session: Session, ids: Iterable[int]) -> dict[int, int]:
+    """The current revision of those of the ids that exist."""
+    query = select(UtteranceRow.id, UtteranceRow.revision).where(UtteranceRow.id.in_(list(ids)))
+    return {row.id: row.revision for row in session.execute(query)}
+
+
+def count(session: Session, partition: str = POOL) -> int:
+    query = select(func.count()).select_from(UtteranceRow).where(UtteranceRow.partition == partition)
+    return session.scalar(query) or 0

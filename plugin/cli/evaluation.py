@@ -1,0 +1,213 @@
+"""assay evaluation: train, retrain and compare, read the numbers, put it on a schedule."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.progress import Progress as ProgressBar
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.repositories import schedules as schedule_rows
+from plugin.cli import evaluation_table
+from plugin.cli.errors import CliError
+from plugin.cli.output import print_json, print_table, progress_bar
+from plugin.services import evaluation, policies
+from plugin.services.evaluation import EvaluationError, LeaseLostError
+from plugin.services.ports import Progress
+from plugin.settings import SettingsError
+from plugin.wiring import Wiring, get_wiring
+
+app = typer.Typer(no_args_is_help=True, help="Training, retraining, and what it brought.")
+schedule = typer.Typer(no_args_is_help=True, help="When a locale is retrained and evaluated, in UTC.")
+app.add_typer(schedule, name="schedule")
+
+Locale = Annotated[str, typer.Option(help="Such as sw-KE.")]
+TestSet = Annotated[str, typer.Option(help="The partition of gold data to test on.")]
+AsJson = Annotated[bool, typer.Option("--json")]
+
+
+@app.command()
+def train(
+    locale: Locale,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    promote: Annotated[
+        bool | None, typer.Option("--promote/--no-promote", help="Default: if the locale has no champion yet.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train an ensemble on the locale's gold data (partition train; dev sets the temperature)."""
+    wiring = get_wiring()
+    with one_line_errors(), progress_bar() as bar:
+        version = evaluation.train_first(
+            wiring.transaction,
+            make_workshop(wiring),
+            locale,
+            datetime.now(UTC),
+            seed=seed,
+            promote=promote,
+            progress=show(bar, f"training {locale}"),
+        )
+    if version.promoted_at is not None:
+        ask(wiring, "scoring.backfill", version.id)
+    values = {name: getattr(version, name) for name in ("id", "name", "replicates", "el2n_epoch", "promoted_at", "uri")}
+    if as_json:
+        return print_json(values)
+    return typer.echo(
+        f"{version.name}: {version.replicates} replicates, temperature "
+        + ", ".join(f"{head} {value:.2f}" for head, value in version.temperature.items())
+        + ("; it is the champion now" if version.promoted_at else "; not promoted")
+    )
+
+
+@app.command()
+def run(
+    locale: Locale,
+    test_set: TestSet,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    promote: Annotated[bool, typer.Option("--promote", help="The candidate becomes the champion.")] = False,
+    enqueue: Annotated[bool, typer.Option("--enqueue", help="Leave it to the evaluation worker.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a baseline on gold data and a candidate on gold and reviewed data, and compare them on the test set."""
+    wiring = get_wiring()
+    with one_line_errors(), wiring.transaction() as session:
+        evaluation.check_material(session, locale, test_set)
+        if not enqueue:
+            evaluation.check_idle(session, locale)
+        row = evaluation.create_run(
+            session,
+            locale,
+            test_set,
+            policies.resolve(session, locale),
+            trigger="command",
+            requested_by=getpass.getuser(),
+            seed=seed,
+            promote=promote,
+            sent_at=datetime.now(UTC),
+        )
+    if enqueue:
+        hand_over(wiring, row.id)
+        return print_json({"id": row.id, "state": row.state}) if as_json else typer.echo(f"run {row.id} is queued")
+    with one_line_errors(), progress_bar() as bar:
+        context = evaluation.Context(
+            wiring.transaction, make_workshop(wiring), observe=lambda step: show(bar, f"{step} {locale}")
+        )
+        evaluation.execute(context, row.id)
+    spread(wiring, row.id)
+    return show_run(row.id, as_json=as_json)
+
+
+def hand_over(wiring: Wiring, run_id: int) -> None:
+    if not wiring.send("evaluation.retrain", run_id):
+        with wiring.transaction() as session:
+            evaluation.send_again(session, [run_id])
+        raise CliError(f"the broker at ASSAY_BROKER_URL does not answer; run {run_id} stays queued until it does")
+
+
+def spread(wiring: Wiring, run_id: int) -> None:
+    """What follows a run: its numbers into Label Studio, and new scores after a promotion."""
+    evaluation.publish(wiring.transaction, lambda: wiring.label_studio, wiring.instance, run_id)
+    with wiring.transaction() as session:
+        promoted = evaluation.promoted_version(session, run_id)
+    if promoted is not None:
+        ask(wiring, "scoring.backfill", promoted)
+
+
+def ask(wiring: Wiring, name: str, *args: int) -> None:
+    """Without a broker, the sweeps find the work once there is one."""
+    if wiring.settings.broker_url is not None:
+        wiring.send(name, *args)
+
+
+@app.command("list")
+def list_(locale: Annotated[str | None, typer.Option()] = None, as_json: AsJson = False) -> None:
+    """The latest runs."""
+    with get_wiring().transaction() as session:
+        rows = evaluation.list_runs(session, locale=locale)
+    if as_json:
+        return print_json({"runs": rows})
+    columns = ("id", "locale", "test_set", "state", "trigger", "requested_by", "created_at", "error")
+    return print_table("runs", columns, [[evaluation_table.plain(row[name]) for name in columns] for row in rows])
+
+
+@app.command("show")
+def show_run(
+    run_id: Annotated[int, typer.Argument(metavar="RUN")],
+    as_json: AsJson = False,
+) -> None:
+    """What a run measured: overall and per domain, baseline and candidate, the change with its interval."""
+    with one_line_errors(), get_wiring().transaction() as session:
+        report = evaluation.run_report(session, run_id)
+    if as_json:
+        return print_json(report)
+    return evaluation_table.print_report(report)
+
+
+@schedule.command("set")
+def set_schedule(
+    name: Annotated[str, typer.Argument()],
+    locale: Locale,
+    test_set: TestSet,
+    cron: Annotated[str, typer.Option(help="minute hour day month weekday, in UTC.")] = "0 3 * * *",
+    as_json: AsJson = False,
+) -> None:
+    """Make or change a schedule."""
+    with one_line_errors(), get_wiring().transaction() as session:
+        row = evaluation.put(session, name, locale=locale, test_set=test_set, cron=cron, now=datetime.now(UTC))
+        values = evaluation.schedule_values(row)
+    if as_json:
+        return print_json(values)
+    return typer.echo(f"{name}: next at {row.next_due_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
+
+
+@schedule.command("list")
+def list_schedules(as_json: AsJson = False) -> None:
+    """Every schedule, and when it is due next."""
+    with get_wiring().transaction() as session:
+        rows = evaluation.list_schedules(session)
+    if as_json:
+        return print_json({"schedules": rows})
+    columns = ("name", "locale", "test_set", "cron", "enabled", "next_due_at", "last_run_at")
+    return print_table("schedules", columns, [[evaluation_table.plain(row[name]) for name in columns] for row in rows])
+
+
+@schedule.command("remove")
+def remove_schedule(name: Annotated[str, typer.Argument()], as_json: AsJson = False) -> None:
+    """Delete a schedule; its runs stay."""
+    with get_wiring().transaction() as session:
+        removed = schedule_rows.remove(session, name)
+    if not removed:
+        raise CliError(f"no schedule is called {name!r}: see `assay evaluation schedule list`")
+    return print_json({"removed": name}) if as_json else typer.echo(f"{name} is removed")
+
+
+def make_workshop(wiring: Wiring) -> evaluation.Workshop:
+    from plugin import wiring_ml  # torch: only where a model is trained
+
+    return wiring_ml.workshop(wiring.settings)
+
+
+def show(bar: ProgressBar, description: str) -> Progress:
+    task = bar.add_task(description, total=None)
+    return lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Whatever went wrong has been recorded with its run; here it is said once more."""
+    try:
+        yield
+    except (EvaluationError, LeaseLostError) as error:
+        raise CliError(str(error)) from error
+    except (CliError, SettingsError, SQLAlchemyError):
+        raise
+    except Exception as error:
+        if os.environ.get("ASSAY_DEBUG"):
+            raise
+        raise CliError(f"{type(error).__name__}: {error} (--debug shows where)") from error

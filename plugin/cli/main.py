@@ -1,0 +1,59 @@
+"""Door 2: the `assay` command. One group per word; errors are one line, unless --debug."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from plugin.cli import data, db, demo, evaluation, ingest, label_studio, policy, scoring, selection, stack, status
+from plugin.cli.errors import CliError
+from plugin.formats.source import UnreadableFileError
+from plugin.label_studio.client import LabelStudioError
+from plugin.settings import SettingsError
+from plugin.stack.part import StackError
+
+app = typer.Typer(
+    name="assay",
+    help="Data quality for conversational assistants, inside Label Studio.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(stack.up)
+app.command()(stack.down)
+app.command()(status.status)
+app.command()(demo.demo)
+for group in (db, ingest, data, scoring, selection, evaluation, policy, label_studio):
+    app.add_typer(group.app, name=group.__name__.rpartition(".")[2].replace("_", "-"))
+
+EXPECTED = (CliError, SettingsError, StackError, UnreadableFileError, LabelStudioError)
+
+
+@app.callback()
+def options(debug: bool = typer.Option(False, "--debug", help="Show tracebacks.")) -> None:
+    if debug:
+        os.environ["ASSAY_DEBUG"] = "1"
+
+
+def run() -> None:
+    try:
+        app()
+    except (*EXPECTED, OperationalError, ProgrammingError) as error:
+        if os.environ.get("ASSAY_DEBUG"):
+            raise
+        Console(stderr=True, soft_wrap=True).print(f"[red]error:[/] {escape(one_line(error))}", highlight=False)
+        sys.exit(1)
+
+
+def one_line(error: Exception) -> str:
+    """What to do is said where a user would otherwise meet the database driver's words."""
+    if isinstance(error, OperationalError):
+        return f"the database does not answer ({str(error.orig).splitlines()[0]}): is `assay up` running?"
+    if isinstance(error, ProgrammingError) and "does not exist" in str(error.orig):
+        return "the schema is not there or not up to date: run `assay db upgrade`"
+    return str(error)

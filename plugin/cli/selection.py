@@ -1,0 +1,139 @@
+"""assay selection: make rounds, publish them into Label Studio, replay them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from db.models import SelectionRow
+from db.repositories import queues as queue_rows
+from db.repositories import selections as selection_rows
+from plugin.cli.errors import CliError
+from plugin.cli.output import print_json, print_table, progress_bar
+from plugin.quality.selection import SelectedItem
+from plugin.services import selection
+from plugin.wiring import Wiring, get_wiring
+
+app = typer.Typer(no_args_is_help=True, help="Rounds of selection and the queues they fill.")
+
+AsJson = Annotated[bool, typer.Option("--json")]
+
+
+@app.command()
+def refresh(
+    locale: Annotated[str, typer.Option()],
+    seed: Annotated[int | None, typer.Option(help="Instead of the policy's.")] = None,
+    publish: Annotated[bool, typer.Option("--publish/--no-publish", help="Put it into Label Studio.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Choose a new round under the locale's policy and fill its review queues with it."""
+    wiring = get_wiring()
+    try:
+        row, items = selection.refresh(wiring.transaction, locale, datetime.now(UTC), wiring.instance, seed=seed)
+    except LookupError as error:
+        raise CliError(str(error)) from error
+    if row is None:
+        raise CliError(
+            f"no utterance of {locale} is eligible: see `assay policy show --locale {locale}`, `assay status`"
+        )
+    if publish:
+        publish_queues(wiring, locale)
+    summary = describe(row, items)
+    if as_json:
+        return print_json(summary)
+    return print_round(summary)
+
+
+@app.command("publish")
+def publish_(locale: Annotated[str | None, typer.Option()] = None) -> None:
+    """Bring Label Studio to the current rounds; what is there already is not sent again."""
+    publish_queues(get_wiring(), locale)
+
+
+def publish_queues(wiring: Wiring, locale: str | None) -> None:
+    with wiring.transaction() as session:
+        dirty = set(queue_rows.dirty_ids(session))
+        chosen = [queue for queue in queue_rows.every(session) if queue.id in dirty and locale in (None, queue.locale)]
+    with progress_bar() as bar:
+        for queue in bar.track(chosen, description="publishing queues"):
+            wiring.publish(queue.id, wait=True)
+
+
+@app.command("list")
+def list_(locale: Annotated[str | None, typer.Option()] = None, as_json: AsJson = False) -> None:
+    """The latest rounds."""
+    with get_wiring().transaction() as session:
+        rows = selection_rows.recent(session, locale=locale)
+    fields = ("id", "locale", "created_at", "frame_size", "seed", "superseded_at")
+    if as_json:
+        return print_json([{name: getattr(row, name) for name in fields} for row in rows])
+    return print_table("rounds", fields, [[getattr(row, name) for name in fields] for row in rows])
+
+
+@app.command()
+def show(
+    selection_id: Annotated[int, typer.Argument()],
+    domain: Annotated[str | None, typer.Option()] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The items of a round, with rank, arms and inclusion probability."""
+    fields = ("domain", "rank", "utterance_id", "arms", "composition", "inclusion_probability", "score")
+    with get_wiring().transaction() as session:
+        if selection_rows.get(session, selection_id) is None:
+            raise CliError(f"no selection has id {selection_id}")
+        items = [
+            {name: getattr(item, name) for name in fields}
+            for item in selection_rows.items(session, selection_id, domain)
+        ]
+    if as_json:
+        return print_json(items)
+    return print_table(f"round {selection_id}", fields, [[item[name] for name in fields] for item in items])
+
+
+@app.command()
+def replay(selection_id: Annotated[int, typer.Argument()], as_json: AsJson = False) -> None:
+    """Choose a stored round again and compare it byte for byte; exit code 1 when it differs."""
+    with get_wiring().transaction() as session:
+        try:
+            row, snapshot = selection.replay(session, selection_id)
+        except LookupError as error:
+            raise CliError(str(error)) from error
+    again = selection.items_hash(selection.choose(snapshot))
+    if as_json:
+        print_json(
+            {"selection": selection_id, "stored": row.items_hash, "replayed": again, "same": again == row.items_hash}
+        )
+    if again != row.items_hash:
+        raise CliError(f"round {selection_id} stored {row.items_hash} but replays to {again} (code {row.code_version})")
+    if not as_json:
+        typer.echo(f"round {selection_id} replays byte for byte: {again}")
+
+
+def describe(row: SelectionRow, items: list[SelectedItem]) -> dict[str, Any]:
+    domains: dict[str, Counter[str]] = {}
+    for item in items:
+        counter = domains.setdefault(item.domain, Counter())
+        counter["items"] += 1
+        counter.update(arm.value for arm in item.arms)
+    return {
+        "selection": row.id,
+        "locale": row.locale,
+        "eligible": row.frame_size,
+        "items": len(items),
+        "items_hash": row.items_hash,
+        "domains": {domain: dict(counter) for domain, counter in sorted(domains.items())},
+    }
+
+
+def print_round(summary: dict[str, Any]) -> None:
+    print_table(
+        f"round {summary['selection']} of {summary['locale']}: {summary['items']} of {summary['eligible']} eligible",
+        ["domain", ">items", ">strategy", ">control"],
+        [
+            [domain, counts["items"], counts.get("strategy", 0), counts.get("control", 0)]
+            for domain, counts in summary["domains"].items()
+        ],
+    )

@@ -1,0 +1,289 @@
+"""What Assay asks of Label Studio (`protocol.LabelStudio`), on its SDK.
+
+No call is retried behind our back (`max_retries=0`): the SDK would repeat a bulk import and double its tasks.
+Answers are taken as JSON and read by `payloads` alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from label_studio_sdk import LabelStudio as Sdk
+from label_studio_sdk.core.api_error import ApiError
+
+from plugin.label_studio import imports
+from plugin.label_studio.errors import LabelStudioError
+from plugin.label_studio.imports import Present
+from plugin.label_studio.payloads import (
+    DrawnTask,
+    TaskState,
+    parse_drawn_task,
+    parse_present,
+    parse_task,
+)
+from plugin.label_studio.protocol import LabelStudio
+from plugin.label_studio.queues import TABS, tab_data
+from plugin.label_studio.screen import has_marker
+
+Json = Mapping[str, Any]
+
+SECRET_HEADER = "X-Assay-Secret"  # noqa: S105
+# Not TASKS_CREATED: it would send us back, in calls of 5,000, what we have just imported.
+WEBHOOK_ACTIONS = (
+    "ANNOTATION_CREATED",
+    "ANNOTATIONS_CREATED",
+    "ANNOTATION_UPDATED",
+    "ANNOTATIONS_DELETED",
+    "TASKS_DELETED",
+)
+PAGE = 200
+PRESENT_PAGE = 2000
+PRESENT_FIELDS = "id,data,predictions_model_versions"
+LOCK_MARGIN = timedelta(minutes=5)
+SETTLE_SECONDS = 2.0
+CONNECT_SECONDS = 10.0
+
+
+class SdkLabelStudio:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout_s: float = 600.0,
+        chunk: int = 1000,
+        lock_ttl_s: float = 3600.0,
+        settle_s: float = SETTLE_SECONDS,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._chunk = chunk
+        self._lock_ttl = timedelta(seconds=lock_ttl_s)
+        self._settle_s = settle_s
+        self._http = httpx.Client(timeout=httpx.Timeout(timeout_s, connect=CONNECT_SECONDS), follow_redirects=True)
+        with _errors("access token"):
+            self._sdk = Sdk(  # type: ignore[no-untyped-call]
+                base_url=f"{self._url}/", api_key=token, httpx_client=self._http, max_retries=0
+            )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def version(self) -> str:
+        with _errors("version"):
+            return str(self._sdk.versions.with_raw_response.get().response.json()["release"])
+
+    def whoami(self) -> str:
+        with _errors("who am I"):
+            return str(self._sdk.users.with_raw_response.whoami().response.json()["email"])
+
+    def project_url(self, project_id: int) -> str:
+        # Not ...?labeling=1: in a fresh browser that link serves without locks, two people the same task.
+        return f"{self._url}/projects/{project_id}/data"
+
+    def find_project(self, title: str, marker: str) -> int | None:
+        with _errors(f"find project {title!r}"):
+            projects: Iterable[Any] = self._sdk.projects.list(title=title)
+            found = [
+                project.id
+                for project in projects
+                if project.title == title and has_marker(project.label_config or "", marker)
+            ]
+        return min(found, default=None)
+
+    def create_project(self, settings: Json) -> int:
+        with _errors(f"create project {settings['title']!r}"):
+            return int(self._sdk.projects.with_raw_response.create(**settings).response.json()["id"])
+
+    def ensure_project(self, settings: Json, marker: str) -> int:
+        found = self.find_project(settings["title"], marker)
+        return self.create_project(settings) if found is None else found
+
+    def get_project(self, project_id: int) -> Json:
+        with _errors(f"project {project_id}"):
+            project: Json = self._sdk.projects.with_raw_response.get(project_id).response.json()
+            return project
+
+    def update_project(self, project_id: int, **changes: Any) -> None:
+        with _errors(f"update project {project_id}"):
+            self._sdk.projects.update(project_id, **changes)
+
+    def set_order(self, project_id: int, model_version: str) -> None:
+        self.update_project(project_id, model_version=model_version)
+
+    def import_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
+        return imports.import_tasks(self, project_id, tasks, self._chunk)
+
+    def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
+        return imports.import_predictions(self, project_id, predictions, self._chunk)
+
+    def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
+        query: dict[str, Any] = {"ordering": ["tasks:id"]}
+        if updated_since is not None:
+            query["filters"] = {"conjunction": "and", "items": [_updated_since(updated_since)]}
+        return (parse_task(task) for task in self._tasks(project_id, query, page_size=PAGE))
+
+    def task_ids(self, project_id: int) -> dict[int, int | None]:
+        return {item.task_id: item.utterance_id for item in self.present(project_id)}
+
+    def delete_tasks(self, project_id: int, task_ids: Sequence[int], *, leaving_since: datetime) -> list[int]:
+        if datetime.now(UTC) < leaving_since + self._lock_ttl + LOCK_MARGIN:
+            return []
+        deleted: list[int] = []
+        for start in range(0, len(task_ids), PAGE):
+            part = list(task_ids[start : start + PAGE])
+            selected = {"all": False, "included": part}
+            states = [parse_task(task) for task in self._tasks(project_id, {"selectedItems": selected})]
+            idle = [state.task_id for state in states if state.is_untouched]
+            if idle:
+                with _errors(f"delete {len(idle)} tasks of project {project_id}"):
+                    self._sdk.actions.create(
+                        id="delete_tasks",
+                        project=project_id,
+                        selected_items={"all": False, "included": idle},
+                    )
+            kept = {state.task_id for state in states} - set(idle)
+            deleted.extend(task_id for task_id in part if task_id not in kept)
+        self.ensure_tabs(project_id)  # Label Studio drops a project's tabs with its last task
+        return deleted
+
+    def ensure_webhook(self, project_id: int, url: str, secret: str) -> None:
+        wanted: dict[str, Any] = {
+            "url": url,
+            "headers": {SECRET_HEADER: secret},
+            "actions": list(WEBHOOK_ACTIONS),
+            "send_for_all_actions": False,
+            "send_payload": True,
+            "is_active": True,
+        }
+        with _errors(f"webhook of project {project_id}"):
+            present = self._sdk.webhooks.with_raw_response.list(project=project_id).response.json()
+            ours = [hook for hook in present if hook["project"] == project_id and hook["url"] == url]
+            if not ours:
+                self._sdk.webhooks.create(project=project_id, **wanted)
+            elif any(_differs(ours[0][name], value) for name, value in wanted.items()):
+                self._sdk.webhooks.update(ours[0]["id"], **wanted)
+
+    def ensure_tabs(self, project_id: int) -> None:
+        with _errors(f"tabs of project {project_id}"):
+            present = self._sdk.views.with_raw_response.list(project=project_id).response.json()
+            titles = {view["data"].get("title") for view in present}
+            for tab in TABS:
+                if tab.title not in titles:
+                    self._sdk.views.create(project=project_id, data=tab_data(tab))
+
+    def add_data_field(self, project_id: int, task_ids: Sequence[int], name: str, value: str | float) -> None:
+        kind = "String" if isinstance(value, str) else "Number"
+        with _errors(f"column {name} of project {project_id}"):
+            self._sdk.actions.create(
+                id="add_data_field",
+                project=project_id,
+                selected_items={"all": False, "included": list(task_ids)},
+                request_options={
+                    "additional_body_parameters": {"value_name": name, "value_type": kind, "value": value}
+                },
+            )
+
+    def next_task(self, project_id: int) -> DrawnTask | None:
+        try:
+            with _errors(f"next task of project {project_id}"):
+                answer = self._sdk.actions.with_raw_response.create(id="next_task", project=project_id)
+        except LabelStudioError as error:
+            if error.status == httpx.codes.NOT_FOUND and "no tasks" in error.body:
+                return None
+            raise
+        return parse_drawn_task(answer.response.json())
+
+    def submit_annotation(
+        self,
+        task_id: int,
+        result: Sequence[Json],
+        *,
+        lead_time_s: float | None = None,
+        parent_prediction: int | None = None,
+        skipped: bool = False,
+    ) -> int:
+        given: dict[str, Any] = {"lead_time": lead_time_s, "parent_prediction": parent_prediction}
+        with _errors(f"annotation of task {task_id}"):
+            answer = self._sdk.annotations.with_raw_response.create(
+                id=task_id,
+                result=[dict(region) for region in result],
+                was_cancelled=skipped,
+                **{name: value for name, value in given.items() if value is not None},
+            )
+            return int(answer.response.json()["id"])
+
+    # What `imports` needs.
+
+    def present(self, project_id: int) -> list[Present]:
+        query = {"ordering": ["tasks:id"]}
+        tasks = self._tasks(project_id, query, include=PRESENT_FIELDS, page_size=PRESENT_PAGE)
+        return [parse_present(task) for task in tasks]
+
+    def send_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
+        what = f"import {len(tasks)} tasks into project {project_id}"
+        with _errors(what):
+            raw = self._sdk.projects.with_raw_response
+            answer = raw.import_tasks(project_id, request=list(tasks), return_task_ids=True).response.json()  # type: ignore[arg-type]
+        predictions = sum(len(task.get("predictions", ())) for task in tasks)
+        counts = (answer["task_count"], answer["prediction_count"], len(answer.get("task_ids", ())))
+        if counts != (len(tasks), predictions, len(tasks)):
+            raise LabelStudioError(what, 201, f"it counts {counts[0]} tasks, {counts[1]} predictions", uncertain=True)
+        return [int(task_id) for task_id in answer["task_ids"]]
+
+    def send_predictions(self, project_id: int, predictions: Sequence[Json]) -> None:
+        what = f"import {len(predictions)} predictions into project {project_id}"
+        with _errors(what):
+            answer = self._sdk.projects.import_predictions(project_id, request=list(predictions))  # type: ignore[arg-type]
+        if answer.created != len(predictions):
+            raise LabelStudioError(what, 201, f"it created {answer.created}", uncertain=True)
+
+    def settle(self, project_id: int) -> None:
+        counts: list[object] = []
+        while len(counts) < 2 or counts[-1] != counts[-2]:
+            time.sleep(self._settle_s)
+            project = self.get_project(project_id)
+            counts.append((project["task_number"], project["total_predictions_number"]))
+
+    def _tasks(self, project_id: int, query: Json, **more: Any) -> Iterator[Json]:
+        with _errors(f"tasks of project {project_id}"):
+            pager: Iterable[Any] = self._sdk.tasks.list(
+                project=project_id, query=json.dumps(query), fields="all", **more
+            )
+            for task in pager:
+                yield task.model_dump(mode="json")
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    """The SDK's own errors print all headers."""
+    try:
+        yield
+    except ApiError as error:
+        status = error.status_code
+        uncertain = status is not None and status >= httpx.codes.INTERNAL_SERVER_ERROR
+        raise LabelStudioError(what, status, error.body, uncertain=uncertain) from None
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise LabelStudioError(what, None, type(error).__name__) from None
+    except httpx.TimeoutException as error:
+        # It may still be at work: to look now would see nothing, and send everything twice.
+        raise LabelStudioError(what, None, type(error).__name__) from None
+    except httpx.TransportError as error:
+        raise LabelStudioError(what, None, type(error).__name__, uncertain=True) from None
+
+
+def _updated_since(moment: datetime) -> Json:
+    value = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {"filter": "filter:tasks:updated_at", "operator": "greater_or_equal", "type": "Datetime", "value": value}
+
+
+def _differs(present: object, wanted: object) -> bool:
+    return set(present) != set(wanted) if isinstance(present, list) and isinstance(wanted, list) else present != wanted
+
+
+__all__ = ["SECRET_HEADER", "DrawnTask", "LabelStudio", "LabelStudioError", "SdkLabelStudio"]

@@ -1,0 +1,15 @@
+"""The names of the controls on the labelling screen: `queues` writes them, `payloads` reads them."""
+
+from __future__ import annotations
+
+UTTERANCE = "utterance"
+SLOTS = "slots"
+DOMAIN = "domain"
+VERDICT = "verdict"
+NOTE = "note"
+REASON = "reason"
+
+
+def intent_control(domain: str) -> str:
+    """Each domain has its own list of intents, shown while the domain is chosen: no pair can contradict itself."""
+    return f"intent:{domain}"

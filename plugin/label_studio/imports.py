@@ -1,0 +1,126 @@
+"""Bulk imports that never double anything: what exists is listed, only what lacks is sent, every count is asserted.
+
+A lost answer does not say whether Label Studio has done the work. So nothing is ever sent again before its effect
+has been looked up, by `data.utterance_id` for tasks and by (task, model version) for predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from plugin.label_studio.errors import LabelStudioError
+
+Json = Mapping[str, Any]
+Item = TypeVar("Item")
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A task that exists, and the model versions that have a prediction on it."""
+
+    task_id: int
+    utterance_id: int | None
+    versions: frozenset[str] = field(default_factory=frozenset)
+
+
+class BulkApi(Protocol):
+    """The three calls that a bulk import needs, each tried once."""
+
+    def present(self, project_id: int) -> Iterable[Present]: ...
+    def send_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]: ...
+    def send_predictions(self, project_id: int, predictions: Sequence[Json]) -> None: ...
+    def settle(self, project_id: int) -> None:
+        """Return when Label Studio no longer works on a request whose answer was lost."""
+        ...
+
+
+def import_tasks(api: BulkApi, project_id: int, tasks: Sequence[Json], chunk: int) -> list[int]:
+    """The task ids, in the order of `tasks`; those that exist are kept as they are. May be repeated at will."""
+    wanted = {int(task["data"]["utterance_id"]): task for task in tasks}
+    if len(wanted) != len(tasks):
+        raise ValueError("import_tasks: an utterance_id stands twice")
+    there = _by_utterance(api.present(project_id))
+
+    def send_missing() -> None:
+        missing = [task for utterance, task in wanted.items() if utterance not in there]
+        for part in _chunks(missing, chunk):
+            ids = api.send_tasks(project_id, part)
+            for task_id, task in zip(ids, part, strict=True):
+                versions = frozenset(str(item["model_version"]) for item in task.get("predictions", ()))
+                utterance = int(task["data"]["utterance_id"])
+                there[utterance] = Present(task_id, utterance, versions)
+
+    def look_again() -> None:
+        there.update(_by_utterance(api.present(project_id)))
+
+    _persist(send_missing, look_again, lambda: api.settle(project_id))
+    predictions = [
+        {"task": there[utterance].task_id, **prediction}
+        for utterance, task in wanted.items()
+        for prediction in task.get("predictions", ())
+    ]
+    _import_predictions(api, project_id, predictions, chunk, list(there.values()))
+    return [there[utterance].task_id for utterance in wanted]
+
+
+def import_predictions(api: BulkApi, project_id: int, predictions: Sequence[Json], chunk: int) -> int:
+    """How many were created; what a task already has under the same model version is not sent. May be repeated."""
+    return _import_predictions(api, project_id, predictions, chunk, list(api.present(project_id)))
+
+
+def _import_predictions(
+    api: BulkApi, project_id: int, predictions: Sequence[Json], chunk: int, there: Sequence[Present]
+) -> int:
+    wanted = {(int(item["task"]), str(item["model_version"])): item for item in predictions}
+    if len(wanted) != len(predictions):
+        raise ValueError("import_predictions: a task has two predictions of one model version")
+    held: set[tuple[int, str]] = set()
+    before = _pairs(there)
+    gone = {task_id for task_id, _ in wanted} - {item.task_id for item in there}
+    if gone:
+        raise LabelStudioError(f"predictions for project {project_id}", 404, f"no tasks {sorted(gone)[:5]}")
+    held |= before
+
+    def send_missing() -> None:
+        missing = [item for key, item in wanted.items() if key not in held]
+        for part in _chunks(missing, chunk):
+            api.send_predictions(project_id, part)
+            held.update((int(item["task"]), str(item["model_version"])) for item in part)
+
+    def look_again() -> None:
+        held.clear()
+        held.update(_pairs(api.present(project_id)))
+
+    _persist(send_missing, look_again, lambda: api.settle(project_id))
+    return len(wanted.keys() - before)
+
+
+def _persist(send: Callable[[], None], look_again: Callable[[], None], settle: Callable[[], None]) -> None:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return send()
+        except LabelStudioError as error:
+            if not error.uncertain or attempt == ATTEMPTS:
+                raise
+        settle()
+        look_again()
+    return None
+
+
+def _by_utterance(present: Iterable[Present]) -> dict[int, Present]:
+    """The oldest task of each utterance: where somebody imported a double by hand, one of them is ours."""
+    ordered = sorted(present, key=lambda item: item.task_id, reverse=True)
+    return {item.utterance_id: item for item in ordered if item.utterance_id is not None}
+
+
+def _pairs(present: Iterable[Present]) -> set[tuple[int, str]]:
+    return {(item.task_id, version) for item in present for version in item.versions}
+
+
+def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

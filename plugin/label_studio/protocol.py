@@ -1,0 +1,77 @@
+"""What Assay asks of Label Studio; `client.SdkLabelStudio` does it, and a fake for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from plugin.label_studio.payloads import DrawnTask, TaskState
+
+Json = Mapping[str, Any]
+
+
+class LabelStudio(Protocol):
+    """Every method raises LabelStudioError when Label Studio refuses, fails or does not answer."""
+
+    def version(self) -> str: ...
+    def whoami(self) -> str:
+        """The e-mail address of the token's owner."""
+        ...
+
+    def project_url(self, project_id: int) -> str: ...
+    def find_project(self, title: str, marker: str) -> int | None:
+        """Our project of this title; one of the same title without our marker is somebody else's."""
+        ...
+
+    def create_project(self, settings: Json) -> int: ...
+    def ensure_project(self, settings: Json, marker: str) -> int: ...
+    def get_project(self, project_id: int) -> Json: ...
+    def update_project(self, project_id: int, **changes: Any) -> None: ...
+    def set_order(self, project_id: int, model_version: str) -> None:
+        """Serve by the scores of `model_version` from now on: one PATCH, whatever the length of the queue."""
+        ...
+
+    def import_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
+        """Task ids in the order of `tasks` (`queues.task_json`). Twice is once: utterances in the project stay."""
+        ...
+
+    def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
+        """Each `queues.prediction_json` with a `task` id. Twice is once per task and model version."""
+        ...
+
+    def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
+        """In order of task id, so that what changes meanwhile may come twice but is never skipped."""
+        ...
+
+    def task_ids(self, project_id: int) -> dict[int, int | None]:
+        """Every task id of the project -> its utterance id, cheaply: to see what was deleted."""
+        ...
+
+    def delete_tasks(self, project_id: int, task_ids: Sequence[int], *, leaving_since: datetime) -> list[int]:
+        """Delete those that nobody has begun or holds; returns them.
+
+        Whose lock a task carries cannot be seen: nothing is deleted before the locks of the time when the tasks
+        were put last (`leaving_since`) have run out. What was deleted in between counts as deleted.
+        """
+        ...
+
+    def ensure_webhook(self, project_id: int, url: str, secret: str) -> None: ...
+    def ensure_tabs(self, project_id: int) -> None: ...
+    def add_data_field(self, project_id: int, task_ids: Sequence[int], name: str, value: str | float) -> None:
+        """Set one column of many tasks to one value; no webhook, no change of `updated_at`."""
+        ...
+
+    def next_task(self, project_id: int) -> DrawnTask | None:
+        """What *Label All Tasks* serves to the token's owner, and locks for them; None when nothing is left."""
+        ...
+
+    def submit_annotation(
+        self,
+        task_id: int,
+        result: Sequence[Json],
+        *,
+        lead_time_s: float | None = None,
+        parent_prediction: int | None = None,
+        skipped: bool = False,
+    ) -> int: ...

@@ -1,0 +1,255 @@
+"""What a queue looks like in Label Studio: one project per (locale, domain), served in the order of its rank codes.
+
+The serving order is `prediction.score`, ascending, of the predictions whose `model_version` is the project's: the
+score is the *rank code*, the `model_version` the selection. What changes with a round (order, reason) lives in the
+prediction; `data` holds what is fixed at import, and nothing that tells strategy from control.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from label_studio_sdk.label_interface.interface import LabelInterface
+
+from plugin.label_studio.controls import DOMAIN, REASON, SLOTS, UTTERANCE, intent_control
+from plugin.label_studio.screen import LabelSet, instruction, label_config, queue_marker
+from plugin.records import Hypothesis
+
+# Label Studio drops predictions whose score lies outside [0, 1]. Two million places, and 32 halvings between two.
+RANK_GAP = 2.0**-21
+RESERVED_COLUMNS = frozenset({"utterance_id", "text"})
+PROBLEMS_SHOWN = 5
+TITLE_CHARACTERS = 50
+
+
+class InvalidPredictionError(ValueError):
+    """What would be shown to annotators does not fit the screen; nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTask:
+    """An utterance as it stands in a queue. `columns` are fixed at import and seen by everyone."""
+
+    utterance_id: int
+    text: str
+    hypothesis: Hypothesis | None
+    reason: str
+    rank_code: float
+    columns: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A tab of the Data Manager, for looking: *Label Tasks As Displayed* takes no locks."""
+
+    title: str
+    ordering: str
+    reviewed: bool
+
+
+TABS = (
+    Tab("Queue order", "tasks:predictions_score", reviewed=False),
+    Tab("Reviewed", "-tasks:completed_at", reviewed=True),
+)
+
+
+HIDDEN_COLUMNS = tuple(
+    f"tasks:{column}"
+    for column in (
+        *("inner_id", "annotations_results", "annotations_ids", "predictions_score", "predictions_results"),
+        *("predictions_model_versions", "total_predictions", "file_upload", "storage_filename", "created_at"),
+        *("updated_at", "updated_by", "avg_lead_time", "draft_exists", "data.utterance_id"),
+    )
+)
+
+
+def tab_data(tab: Tab) -> dict[str, Any]:
+    reviewed = {
+        "filter": "filter:tasks:total_annotations",
+        "operator": "greater" if tab.reviewed else "equal",
+        "type": "Number",
+        "value": 0,
+    }
+    return {
+        "title": tab.title,
+        "type": "list",
+        "ordering": [tab.ordering],
+        "filters": {"conjunction": "and", "items": [reviewed]},
+        "hiddenColumns": {"explore": list(HIDDEN_COLUMNS), "labeling": list(HIDDEN_COLUMNS)},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class MetricLine:
+    """A rate and its confidence interval, as fractions."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def rank_codes(count: int, after: float = 0.0) -> list[float]:
+    """Ascending codes in (0, 1] with gaps, so that later arrivals find room between them."""
+    codes = [after + RANK_GAP * place for place in range(1, count + 1)]
+    if codes and codes[-1] > 1.0:
+        raise ValueError(f"no room for {count} rank codes after {after}: order the whole queue anew")
+    return codes
+
+
+def between(low: float | None, high: float | None, count: int = 1) -> list[float]:
+    """`count` codes strictly between two neighbours; None is the open end. Raises ValueError when there is no room."""
+    if high is None:
+        return rank_codes(count, after=low or 0.0)
+    floor = low or 0.0
+    step = (high - floor) / (count + 1)
+    codes = [floor + step * place for place in range(1, count + 1)]
+    if any(left >= right for left, right in pairwise([floor, *codes, high])):
+        raise ValueError(f"no room for {count} rank codes between {low} and {high}: order the whole queue anew")
+    return codes
+
+
+def project_title(locale: str, domain: str) -> str:
+    """At most what Label Studio takes; the marker tells shortened titles apart."""
+    return f"Assay · {locale} · {domain}"[:TITLE_CHARACTERS]
+
+
+def project_settings(locale: str, domain: str, labels: LabelSet, description: str = "") -> dict[str, Any]:
+    """Everything the serving order and the screen rest on; `doctor` compares a project with it."""
+    return {
+        "title": project_title(locale, domain),
+        "description": description,
+        "label_config": label_config(locale, domain, labels),
+        "expert_instruction": instruction(domain, labels),
+        "show_instruction": True,
+        "sampling": "Uncertainty sampling",
+        "maximum_annotations": 1,
+        "show_overlap_first": False,
+        "show_ground_truth_first": False,
+        "show_collab_predictions": True,
+        "evaluate_predictions_automatically": False,
+        "show_skip_button": True,
+        "skip_queue": "REQUEUE_FOR_OTHERS",
+        "enable_empty_annotation": False,
+    }
+
+
+def task_json(task: QueueTask, model_version: str, labels: LabelSet) -> dict[str, Any]:
+    """A task with its prediction, as the bulk import takes it."""
+    clash = RESERVED_COLUMNS & set(task.columns)
+    if clash:
+        raise ValueError(f"utterance {task.utterance_id}: columns {sorted(clash)} are Assay's own")
+    data = {"utterance_id": task.utterance_id, "text": task.text} | dict(task.columns)
+    return {"data": data, "predictions": [prediction_json(task, model_version, labels)]}
+
+
+def prediction_json(task: QueueTask, model_version: str, labels: LabelSet) -> dict[str, Any]:
+    if "," in model_version:
+        raise ValueError(f"model version {model_version!r}: a comma would make it two in Label Studio's lists")
+    return {"model_version": model_version, "score": task.rank_code, "result": prediction_result(task, labels)}
+
+
+def prediction_result(task: QueueTask, labels: LabelSet) -> list[dict[str, Any]]:
+    """The regions that pre-fill the screen.
+
+    An intent that is not one of its domain's (two heads of a model may disagree) cannot be shown under it: the
+    domain is filled in and the person chooses the intent.
+    """
+    regions = [region("reason", REASON, "textarea", {"text": [task.reason]}) | {"readonly": True}]
+    if task.hypothesis is not None:
+        regions += label_regions(task.hypothesis, task.text, with_intent=labels.knows_intent(task.hypothesis))
+    return regions if task.reason else regions[1:]
+
+
+def label_regions(label: Hypothesis, text: str, *, with_intent: bool = True) -> list[dict[str, Any]]:
+    """A label as Label Studio's regions; what `payloads.read_result` reads back."""
+    regions = [region("domain", DOMAIN, "choices", {"choices": [label.domain]})]
+    if with_intent:
+        regions.append(region("intent", intent_control(label.domain), "choices", {"choices": [label.intent]}))
+    for number, slot in enumerate(label.slots):
+        value = {
+            "start": slot.start,
+            "end": slot.end,
+            "text": text[slot.start : slot.end],
+            "labels": [slot.label],
+        }
+        regions.append(region(f"slot{number}", SLOTS, "labels", value))
+    return regions
+
+
+def region(region_id: str, control: str, kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": region_id, "from_name": control, "to_name": UTTERANCE, "type": kind, "value": dict(value)}
+
+
+def check_tasks(tasks: Iterable[QueueTask], config: str, labels: LabelSet) -> None:
+    """Refuse what Label Studio would swallow: wrong labels, spans outside the text, the same utterance twice.
+
+    Label Studio's open-source server validates nothing at import, and drops invalid predictions silently.
+    Raises InvalidPredictionError with the first few problems.
+    """
+    interface = LabelInterface(config)
+    problems: list[str] = []
+    seen: set[int] = set()
+    for task in tasks:
+        if task.utterance_id in seen:
+            problems.append(f"utterance {task.utterance_id} stands twice")
+        seen.add(task.utterance_id)
+        found = _problems(task, interface, labels)
+        problems.extend(f"utterance {task.utterance_id}: {problem}" for problem in found)
+    if problems:
+        more = f" (and {len(problems) - PROBLEMS_SHOWN} more)" if len(problems) > PROBLEMS_SHOWN else ""
+        raise InvalidPredictionError("; ".join(problems[:PROBLEMS_SHOWN]) + more)
+
+
+def describe(
+    locale: str, domain: str, metrics: Sequence[MetricLine] = (), *, evaluated: str = "", state: str = ""
+) -> str:
+    """The project's description: what the queue is, how far it is, and the last evaluation in one line each."""
+    lines = [f"Utterances of {domain} ({locale}) in the order in which Assay asks for review.", state]
+    if metrics:
+        lines.append(f"Evaluation{f' {evaluated}' if evaluated else ''}: {' · '.join(map(_metric, metrics))}")
+    return "\n".join(line for line in lines if line)
+
+
+def _metric(line: MetricLine) -> str:
+    interval = "" if line.low is None or line.high is None else f" [{line.low:.1%}, {line.high:.1%}]"
+    return f"{line.name} {line.value:.1%}{interval}"
+
+
+def _problems(task: QueueTask, interface: LabelInterface, labels: LabelSet) -> list[str]:
+    if not 0.0 <= task.rank_code <= 1.0:
+        return [f"rank code {task.rank_code} is outside [0, 1]"]
+    if not task.text.strip():
+        return ["the text is empty"]
+    slots = () if task.hypothesis is None else task.hypothesis.slots
+    bad = [slot for slot in slots if not 0 <= slot.start < slot.end <= len(task.text)]
+    if bad:
+        return [f"slot {slot.label} {slot.start}..{slot.end} outside a text of {len(task.text)}" for slot in bad]
+    if any(right.start < left.end for left, right in pairwise(slots)):
+        return ["slots overlap or are not in order"]
+    prediction = prediction_json(task, "check", labels)
+    found: object = interface.validate_prediction(prediction, return_errors=True)  # type: ignore[no-untyped-call]
+    return [str(problem) for problem in found] if isinstance(found, list) else []
+
+
+__all__ = [
+    "InvalidPredictionError",
+    "LabelSet",
+    "MetricLine",
+    "QueueTask",
+    "between",
+    "check_tasks",
+    "describe",
+    "label_config",
+    "label_regions",
+    "prediction_json",
+    "prediction_result",
+    "project_settings",
+    "project_title",
+    "queue_marker",
+    "rank_codes",
+    "task_json",
+]

@@ -1,0 +1,189 @@
+"""A trained ensemble: texts in, probabilities and hypotheses out.
+
+Axes: R replicates, N utterances, D domains, I intents, S slot labels, K = 2S + 1 tags, E embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from plugin.model.batches import Batch, make_batch, prediction_batches
+from plugin.model.config import TrainConfig
+from plugin.model.decoding import decode_intents, decode_tags
+from plugin.model.features import Encoded, FeatureTable, Ints
+from plugin.model.network import Logits, Network
+from plugin.model.text import slots_of_tags
+from plugin.records import Hypothesis, Slot, Vocabulary
+
+Floats = NDArray[np.float32]
+
+_CHUNK = 8192  # utterances held as features at a time
+_BATCH_TOKENS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What an ensemble says about N utterances, in their order.
+
+    domain_probs        (R, N, D) final checkpoint, temperature-scaled; rows sum to 1
+    early_domain_probs  (R, N, D) early checkpoint, not scaled: the input of EL2N
+    intent_probs        (R, N, I) final checkpoint, temperature-scaled
+    hypotheses          N; decoded from the replicates' mean probabilities. Domain and intent are the pair,
+                        among those seen in training, with the highest product, so the domain may differ
+                        from the argmax of the domain head
+    confidence          (N,) in [0, 1], the NLU score, high is sure: geometric mean of the decoded domain's
+                        and the decoded intent's probability and of the mean probability of the decoded tags
+    token_entropy_mean  (N,) nats in [0, ln K]: entropy of the mean tag probabilities, mean over the tokens
+    token_entropy_max   (N,) nats in [0, ln K]: the same, of the most uncertain token
+    slot_mass           (N, S), at least 0: expected number of tokens inside a slot of each label
+    embedding           (N, E) of length 1: mean over the replicates of the utterance's representation, each
+                        brought to length 1 first
+    """
+
+    domain_probs: Floats
+    early_domain_probs: Floats
+    intent_probs: Floats
+    hypotheses: list[Hypothesis]
+    confidence: Floats
+    token_entropy_mean: Floats
+    token_entropy_max: Floats
+    slot_mass: Floats
+    embedding: Floats
+
+    @classmethod
+    def empty(cls, utterances: int, config: TrainConfig, vocabulary: Vocabulary) -> Predictions:
+        replicates, n = config.replicates, utterances
+        return cls(
+            domain_probs=np.zeros((replicates, n, len(vocabulary.domains)), np.float32),
+            early_domain_probs=np.zeros((replicates, n, len(vocabulary.domains)), np.float32),
+            intent_probs=np.zeros((replicates, n, len(vocabulary.intents)), np.float32),
+            hypotheses=[Hypothesis("", "")] * n,
+            confidence=np.zeros(n, np.float32),
+            token_entropy_mean=np.zeros(n, np.float32),
+            token_entropy_max=np.zeros(n, np.float32),
+            slot_mass=np.zeros((n, len(vocabulary.slots)), np.float32),
+            embedding=np.zeros((n, config.hidden), np.float32),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """R trained replicates and all that is needed to use them. Made by `train` or `checkpoint.load`."""
+
+    config: TrainConfig
+    vocabulary: Vocabulary
+    pairs: Ints  # (P, 2) domains and intents seen together
+    features: FeatureTable
+    final: Network
+    early: Network
+    seeds: tuple[int, ...]
+    temperature: dict[str, float]
+    el2n_epoch: int
+    data_hash: str
+
+    @property
+    def device(self) -> torch.device:
+        return self.final.table.device
+
+    def predict(self, texts: Sequence[str], locales: Sequence[str] | None = None, batch_size: int = 256) -> Predictions:
+        """Predict `texts`, in their order; beyond the result, memory does not grow with their number.
+
+        A text of which nothing is known (empty, another script) gets the prior of each head. Tokens after
+        `config.max_tokens` are not read. The locale is not an input: one table serves all languages.
+
+        Raises:
+            ValueError: `locales` and `texts` differ in length, or `batch_size` is below 1.
+        """
+        if locales is not None and len(locales) != len(texts):
+            raise ValueError(f"{len(texts)} texts, but {len(locales)} locales: give one for each text")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        found = Predictions.empty(len(texts), self.config, self.vocabulary)
+        with torch.inference_mode():
+            for first, encoded, indices, batch in self._batches(texts, batch_size):
+                self._fill(found, indices + first, self.final.forward(batch), batch, encoded, indices)
+                early = self.early.domain_logits(batch).softmax(-1)
+                found.early_domain_probs[:, indices + first] = early.cpu().numpy()
+        return found
+
+    def head_logits(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
+        """Domain (R, N, D) and intent (R, N, I) logits of the final checkpoint, not scaled."""
+        replicates = self.config.replicates
+        domains = np.zeros((replicates, len(texts), len(self.vocabulary.domains)), np.float32)
+        intents = np.zeros((replicates, len(texts), len(self.vocabulary.intents)), np.float32)
+        with torch.inference_mode():
+            for first, _, indices, batch in self._batches(texts, 256):
+                logits = self.final.forward(batch)
+                domains[:, indices + first] = logits.domain.cpu().numpy()
+                intents[:, indices + first] = logits.intent.cpu().numpy()
+        return domains, intents
+
+    def save(self, folder: Path) -> str:
+        """`plugin.model.checkpoint.save`."""
+        from plugin.model.checkpoint import save
+
+        return save(self, folder)
+
+    def _batches(self, texts: Sequence[str], batch_size: int) -> Iterator[tuple[int, Encoded, Ints, Batch]]:
+        for first in range(0, len(texts), _CHUNK):
+            encoded = self.features.encode(texts[first : first + _CHUNK])
+            for indices in prediction_batches(encoded.lengths, batch_size, _BATCH_TOKENS):
+                yield first, encoded, indices, make_batch(encoded, indices, self.device)
+
+    def _fill(
+        self, found: Predictions, rows: Ints, logits: Logits, batch: Batch, encoded: Encoded, indices: Ints
+    ) -> None:
+        domain = (logits.domain / self.temperature["domain"]).softmax(-1)  # (R, B, D)
+        intent = (logits.intent / self.temperature["intent"]).softmax(-1)  # (R, B, I)
+        tags = logits.tags.softmax(-1).mean(0)  # (R, B, T, K) -> (B, T, K)
+        entropy = torch.special.entr(tags).sum(-1) * batch.mask  # (B, T)
+        count = batch.mask.sum(1).clamp(min=1.0)  # (B,)
+        inside = (tags * batch.mask.unsqueeze(-1)).sum(1)[:, 1:]  # (B, 2S)
+        found.domain_probs[:, rows] = domain.cpu().numpy()
+        found.intent_probs[:, rows] = intent.cpu().numpy()
+        found.token_entropy_mean[rows] = (entropy.sum(1) / count).cpu().numpy()
+        found.token_entropy_max[rows] = entropy.amax(1).cpu().numpy()
+        found.slot_mass[rows] = inside.view(len(rows), -1, 2).sum(-1).cpu().numpy()
+        found.embedding[rows] = _embedding(logits.utterance).cpu().numpy()
+        self._decode(found, rows, domain.mean(0), intent.mean(0), tags, batch.mask, encoded, indices)
+
+    def _decode(
+        self,
+        found: Predictions,
+        rows: Ints,
+        domain: Tensor,
+        intent: Tensor,
+        tags: Tensor,
+        mask: Tensor,
+        encoded: Encoded,
+        indices: Ints,
+    ) -> None:
+        domain_probs, intent_probs, tag_probs = (x.cpu().numpy() for x in (domain, intent, tags))
+        exists = mask.cpu().numpy() > 0  # (B, T)
+        domains, intents = decode_intents(domain_probs, intent_probs, self.pairs)
+        path = decode_tags(tag_probs, exists)  # (B, T)
+        chosen = np.take_along_axis(tag_probs, path[..., None], 2)[..., 0]  # (B, T)
+        sure = np.where(exists.any(1), (chosen * exists).sum(1) / np.maximum(exists.sum(1), 1), 1.0)
+        batch = np.arange(len(rows))
+        product = domain_probs[batch, domains] * intent_probs[batch, intents] * sure
+        found.confidence[rows] = np.cbrt(product)
+        for row, index, d, i, line in zip(rows, indices, domains, intents, path, strict=True):
+            slots = self._slots(line, encoded.spans[index])
+            found.hypotheses[row] = Hypothesis(self.vocabulary.domains[d], self.vocabulary.intents[i], slots)
+
+    def _slots(self, tags: Ints, spans: list[tuple[int, int]]) -> tuple[Slot, ...]:
+        if not tags.any():
+            return ()
+        return slots_of_tags(tags[: len(spans)].tolist(), spans, self.vocabulary.slots)
+
+
+def _embedding(utterance: Tensor) -> Tensor:
+    """(R, B, H) -> (B, H), rows of length 1"""
+    return torch.nn.functional.normalize(torch.nn.functional.normalize(utterance, dim=-1).mean(0), dim=-1)

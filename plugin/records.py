@@ -1,0 +1,141 @@
+"""The words of Assay as plain values: no I/O, no database, no Label Studio.
+
+Spans count Unicode code points of `text`, half-open: `text[start:end]` is the slot's value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Slot:
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What a machine, or a person, says an utterance means. `slots` are sorted and do not overlap."""
+
+    domain: str
+    intent: str
+    slots: tuple[Slot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One record of a production log, as the record format (docs/record-format.md) has it."""
+
+    id: str
+    locale: str
+    text: str
+    hypothesis: Hypothesis | None = None
+    nlu_score: float | None = None
+    domain_scores: Mapping[str, float] | None = None
+    defect: bool = False
+    occurred_at: datetime | None = None
+
+
+class Verdict(StrEnum):
+    ACCEPT = "accept"
+    FIX = "fix"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """An annotation as it came back from Label Studio. `label` is None when the utterance was rejected."""
+
+    annotation_id: int
+    task_id: int
+    utterance_id: int
+    verdict: Verdict
+    label: Hypothesis | None
+    annotator: str
+    lead_time_s: float | None
+    created_at: datetime
+    updated_at: datetime
+    shown_blind: bool = False
+    note: str = ""
+
+
+class Strategy(StrEnum):
+    RANDOM = "random"
+    ENTROPY = "entropy"
+    EL2N = "el2n"
+
+
+class Allocation(StrEnum):
+    GLOBAL = "global"
+    PROPORTIONAL = "proportional"
+    EQUAL = "equal"
+
+
+class Arm(StrEnum):
+    STRATEGY = "strategy"
+    CONTROL = "control"
+    NOISE = "noise"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What an admin sets for a (locale, domain); see `assay policy show`.
+
+    budget         items a round puts into queues, control included
+    control_share  part of the budget drawn uniformly at random, before and apart from the strategy
+    hard_share     of the strategy's items, the part that takes the highest scores; the others are drawn
+                   at random from the rest ("easy" never means the very easiest: those teach nothing)
+    nlu_band       closed interval of `nlu_score` that may enter
+    train_on_weak  whether unreviewed hypotheses of the pool also train a production candidate
+    """
+
+    strategy: Strategy = Strategy.ENTROPY
+    budget: int = 500
+    allocation: Allocation = Allocation.GLOBAL
+    control_share: float = 0.20
+    hard_share: float = 1.0
+    nlu_band: tuple[float, float] = (0.30, 0.85)
+    exclude_defects: bool = True
+    train_on_weak: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.budget < 1:
+            raise ValueError(f"budget must be at least 1, not {self.budget}")
+        for name in ("control_share", "hard_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
+        low, high = self.nlu_band
+        if not 0.0 <= low <= high <= 1.0:
+            raise ValueError(f"nlu_band must be 0 <= low <= high <= 1, not {low}, {high}")
+
+
+PRESETS: Mapping[str, Mapping[str, object]] = {
+    # arXiv 2311.16302: EL2N over 5 replicates, 10 % hard and 90 % easy, trained on the weak labels.
+    "paper": {"strategy": Strategy.EL2N, "hard_share": 0.10, "train_on_weak": True},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingExample:
+    """A labelled utterance as training and evaluation see it."""
+
+    id: str
+    locale: str
+    text: str
+    label: Hypothesis
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The closed label sets of a model, each sorted; an index into them is a class number."""
+
+    domains: tuple[str, ...]
+    intents: tuple[str, ...]
+    slots: tuple[str, ...]
+    intent_domains: Mapping[str, str] = field(default_factory=dict)

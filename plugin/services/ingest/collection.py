@@ -1,0 +1,266 @@
+"""Reviews come back from Label Studio: polling with a watermark is the truth, webhooks only say when to look.
+
+Reconciling a project is read / Label Studio / write: no transaction is open while Label Studio answers, and
+everything may be repeated. Run one at a time per project (`db.session.advisory_lock`); what a second one would have
+been asked for, an event in the inbox, is seen by the first.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from sqlalchemy.orm import Session
+
+from db.models import WebhookEventRow
+from db.repositories import annotations as annotation_rows
+from db.repositories import polls, utterances, webhook_events
+from db.repositories import queues as queue_rows
+from db.repositories.annotations import Reviewed
+from db.repositories.polls import TaskPlace
+from db.session import TransactionMaker
+from plugin.label_studio.errors import LabelStudioError
+from plugin.label_studio.payloads import PayloadError, TaskState, WebhookEvent
+from plugin.records import Review
+from plugin.services.ingest.intake import slot_lists
+
+log = logging.getLogger(__name__)
+
+# Beat asks every minute: a little less, so that one late tick does not make it two minutes.
+POLL_EVERY = timedelta(seconds=50)
+EVENTS_A_SWEEP = 10_000
+# Events that come in while a project is being listed are followed up at once, but not for ever.
+ROUNDS = 5
+NOT_FOUND = 404
+ACTION = re.compile(r"[A-Z_]{1,64}")
+LARGEST_ID = 2**63 - 1
+
+
+class ReviewSource(Protocol):
+    """What collecting needs of `plugin.label_studio.protocol.LabelStudio`."""
+
+    def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]: ...
+    def get_project(self, project_id: int) -> Mapping[str, Any]: ...
+    def task_ids(self, project_id: int) -> dict[int, int | None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a reconciliation found. `problems` are annotations that could not be taken, a sentence each."""
+
+    project_id: int
+    new: int = 0
+    updated: int = 0
+    withdrawn: int = 0
+    annotated: int = 0
+    removed: int = 0
+    problems: tuple[str, ...] = ()
+
+    def __add__(self, other: Collected) -> Collected:
+        return Collected(
+            self.project_id,
+            self.new + other.new,
+            self.updated + other.updated,
+            self.withdrawn + other.withdrawn,
+            self.annotated + other.annotated,
+            self.removed + other.removed,
+            (*self.problems, *(problem for problem in other.problems if problem not in self.problems)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What to ask of Label Studio, and since when; `started_at` by the database's clock."""
+
+    queue_id: int
+    project_id: int
+    since: datetime | None
+    started_at: datetime
+    live: set[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What Label Studio answered. `until`: all changes up to then, by its clock, are in `states`."""
+
+    states: list[TaskState]
+    gone: set[int]
+    until: datetime | None
+
+
+def receive_webhook(session: Session, event: WebhookEvent) -> int | None:
+    """Into the inbox; None when it is there already. Only ids are kept: what they mean is asked by polling.
+
+    Raises PayloadError for what no Label Studio sends and no database takes.
+    """
+    if not ACTION.fullmatch(event.action):
+        raise PayloadError("not a Label Studio webhook: the action must be a name like ANNOTATION_CREATED")
+    if event.project_id is not None and not 0 < event.project_id <= LARGEST_ID:
+        raise PayloadError(f"webhook {event.action}: the project's id is out of range")
+    payload = {
+        "project_id": event.project_id,
+        "task_ids": event.task_ids,
+        "annotation_ids": event.annotation_ids,
+    }
+    return webhook_events.receive(session, event.dedup_key, event.action, payload)
+
+
+def handle_webhook_event(session: Session, instance: str, event_id: int) -> list[int]:
+    """The projects to reconcile because of an event; the reconciliation marks it as handled."""
+    event = webhook_events.take(session, event_id)
+    return [] if event is None else _projects_of(session, instance, event)
+
+
+def projects_to_reconcile(session: Session, instance: str) -> list[int]:
+    """Those with unhandled events, and those that nobody has looked at for a while."""
+    found = set(polls.project_ids(session, instance, not_polled_for=POLL_EVERY))
+    for event in webhook_events.take_unhandled(session, EVENTS_A_SWEEP):
+        found.update(_projects_of(session, instance, event))
+    return sorted(found)
+
+
+def _projects_of(session: Session, instance: str, event: WebhookEventRow) -> list[int]:
+    project_id = event.payload["project_id"]
+    if project_id is not None and queue_rows.by_project(session, instance, project_id) is not None:
+        return [project_id]
+    webhook_events.mark_handled(session, event.id, f"no queue has the project {project_id}")
+    return []
+
+
+def reconcile(
+    transaction: TransactionMaker,
+    label_studio: ReviewSource,
+    instance: str,
+    project_id: int,
+    *,
+    overlap: timedelta,
+    force: bool = False,
+) -> Collected:
+    """Collect what has changed in a project since the last time, less an overlap. Twice equals once.
+
+    Unless forced, does nothing when nothing was reported and the project was polled a moment ago: so a burst of
+    webhooks costs one listing. Raises LookupError when no queue has the project.
+    """
+    total = Collected(project_id)
+    for _ in range(ROUNDS):
+        with transaction() as session:
+            poll = read_poll(session, instance, project_id, overlap=overlap, force=force)
+        if poll is None:
+            break
+        try:
+            listing = fetch(label_studio, poll)
+        except LabelStudioError as error:
+            if error.status != NOT_FOUND:
+                with transaction() as session:
+                    webhook_events.set_project_error(session, project_id, str(error))
+                raise
+            return total + _project_is_gone(transaction, poll)
+        with transaction() as session:
+            total += write(session, instance, poll, listing)
+        force = False
+    for problem in total.problems:
+        log.warning("project %d: %s", project_id, problem)
+    return total
+
+
+def read_poll(session: Session, instance: str, project_id: int, *, overlap: timedelta, force: bool) -> Poll | None:
+    """None when there is no reason to look."""
+    queue = queue_rows.by_project(session, instance, project_id)
+    if queue is None:
+        raise LookupError(f"no queue has the project {project_id}")
+    now = polls.clock(session)
+    fresh = queue.polled_at is not None and now - queue.polled_at < POLL_EVERY
+    if fresh and not force and not webhook_events.has_open(session, project_id):
+        return None
+    since = queue.collected_until - overlap if queue.collected_until is not None else None
+    return Poll(queue.id, project_id, since, now, polls.live_task_ids(session, queue.id))
+
+
+def fetch(label_studio: ReviewSource, poll: Poll) -> Listing:
+    started = datetime.now().astimezone()
+    states = list(label_studio.list_tasks(poll.project_id, poll.since))
+    newest = max((state.updated_at for state in states), default=None)
+    # A task may have changed behind the page that listed it, so the watermark goes back by as long as listing took.
+    until = newest - (datetime.now().astimezone() - started) if newest is not None else None
+    return Listing(states, find_gone(label_studio, poll), until)
+
+
+def find_gone(label_studio: ReviewSource, poll: Poll) -> set[int]:
+    """The tasks that were deleted in Label Studio. All ids are listed only where the project's own count differs."""
+    if label_studio.get_project(poll.project_id)["task_number"] == len(poll.live):
+        return set()
+    gone = poll.live - label_studio.task_ids(poll.project_id).keys()
+    # A deletion during the listing moves later tasks to pages that were read: only what lacks twice is gone.
+    return gone - label_studio.task_ids(poll.project_id).keys() if gone else gone
+
+
+def write(session: Session, instance: str, poll: Poll, listing: Listing) -> Collected:
+    """Store what was listed. A deleted annotation is withdrawn; a deleted task's annotations stay: they were made."""
+    rows, problems = to_rows(session, poll.queue_id, listing.states)
+    task_ids = [state.task_id for state in listing.states]
+    written = annotation_rows.put_reviews(session, instance, rows)
+    withdrawn = annotation_rows.withdraw(session, instance, task_ids, [row.annotation_id for row in rows])
+    annotated = queue_rows.mark_annotated(
+        session, poll.queue_id, sorted({row.task_id for row in rows}), poll.started_at
+    )
+    polls.reopen(session, poll.queue_id, instance, withdrawn)
+    removed = queue_rows.mark_removed(session, poll.queue_id, sorted(listing.gone))
+    if listing.until is not None:
+        queue_rows.set_collected_until(session, poll.queue_id, listing.until)
+    polls.set_polled(session, poll.queue_id, poll.started_at)
+    webhook_events.mark_project_handled(session, poll.project_id, poll.started_at)
+    return Collected(poll.project_id, written.new, written.updated, len(withdrawn), annotated, removed, tuple(problems))
+
+
+def to_rows(session: Session, queue_id: int, states: list[TaskState]) -> tuple[list[Reviewed], list[str]]:
+    """Each review at the revision that its task shows; what our queue does not know is told by `data.utterance_id`."""
+    places = polls.places(session, queue_id, [state.task_id for state in states])
+    strange = {review.utterance_id for state in states if state.task_id not in places for review in state.reviews}
+    revisions = utterances.revisions(session, strange) if strange else {}
+    rows: list[Reviewed] = []
+    problems: list[str] = []
+    for state in states:
+        problems.extend(state.problems)
+        for review in state.reviews:
+            place = places.get(state.task_id)
+            if place is None and review.utterance_id in revisions:
+                place = TaskPlace(review.utterance_id, revisions[review.utterance_id])
+            if place is None:
+                problems.append(f"annotation {review.annotation_id}: there is no utterance {review.utterance_id}")
+            else:
+                rows.append(to_row(review, place))
+    return rows, problems
+
+
+def to_row(review: Review, place: TaskPlace) -> Reviewed:
+    said = review.label
+    return Reviewed(
+        utterance_id=place.utterance_id,
+        revision=place.revision,
+        annotation_id=review.annotation_id,
+        task_id=review.task_id,
+        verdict=review.verdict.value,
+        domain=said.domain if said else None,
+        intent=said.intent if said else None,
+        slots=slot_lists(said) if said else (),
+        annotator=review.annotator,
+        lead_time_s=review.lead_time_s,
+        shown_blind=review.shown_blind,
+        note=review.note,
+        created_at=review.created_at,
+        updated_at=review.updated_at,
+    )
+
+
+def _project_is_gone(transaction: TransactionMaker, poll: Poll) -> Collected:
+    """What was collected stays; the queue is looked at again each time it is due, should the project come back."""
+    problem = f"the project {poll.project_id} is no longer in Label Studio"
+    with transaction() as session:
+        polls.set_polled(session, poll.queue_id, poll.started_at)
+        webhook_events.mark_project_handled(session, poll.project_id, poll.started_at, problem)
+    log.warning(problem)
+    return Collected(poll.project_id, problems=(problem,))

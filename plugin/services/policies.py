@@ -1,0 +1,100 @@
+"""Policies: what an admin sets, and what follows from it for a domain.
+
+A value that a (locale, domain) row leaves open comes from (locale, *), then (*, *), then the default of
+`plugin.records.Policy`. A domain whose own row sets a budget is a round of its own; the others share the locale's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.repositories import policies
+from plugin.records import PRESETS, Allocation, Policy, Strategy
+
+ANY = "*"
+PER_ROUND = frozenset({"strategy", "allocation", "control_share", "hard_share", "train_on_weak", "seed"})
+
+
+def resolve(session: Session, locale: str) -> dict[str, Policy]:
+    """The policy of each domain that has a row of its own, and under `*` that of all the others."""
+    rows = {(row.locale, row.domain): policies.values(row) for row in policies.for_locale(session, locale)}
+    shared = {**rows.get((ANY, ANY), {}), **rows.get((locale, ANY), {})}
+    domains = [domain for of_locale, domain in rows if of_locale == locale and domain != ANY]
+    return {ANY: to_policy(shared)} | {
+        domain: to_policy({**shared, **rows[locale, domain]}) for domain in sorted(domains)
+    }
+
+
+def own_rounds(session: Session, locale: str) -> set[str]:
+    """Domains that spend a budget of their own."""
+    return {
+        row.domain
+        for row in policies.for_locale(session, locale)
+        if row.locale == locale and row.domain != ANY and row.budget is not None
+    }
+
+
+def change(
+    session: Session,
+    locale: str,
+    domain: str,
+    updates: Mapping[str, Any],
+    *,
+    preset: str | None = None,
+    changed_by: str,
+    comment: str,
+) -> dict[str, Any]:
+    """Set some values, None takes one back; what the row says then. Raises ValueError naming what cannot be."""
+    if locale == ANY and domain != ANY:
+        raise ValueError(f"a policy for domain {domain!r} needs a locale")
+    if preset is not None and preset not in PRESETS:
+        raise ValueError(f"no preset is called {preset!r}; there is {', '.join(PRESETS)}")
+    unknown = set(updates) - set(policies.SETTABLE)
+    if unknown:
+        raise ValueError(f"a policy has no {', '.join(sorted(unknown))}")
+    row = policies.get(session, locale, domain, lock=True)
+    merged = {**(policies.values(row) if row else {}), **PRESETS.get(preset or "", {}), **updates}
+    merged = {name: value for name, value in merged.items() if value is not None}
+    if domain != ANY and "budget" not in merged and PER_ROUND & set(merged):
+        named = ", ".join(sorted(PER_ROUND & set(merged)))
+        raise ValueError(f"{named} for domain {domain!r} alone needs a budget of its own: set budget too")
+    to_policy(merged)
+    policies.put(session, locale, domain, merged, changed_by=changed_by, comment=comment)
+    return merged
+
+
+def to_policy(values: Mapping[str, Any]) -> Policy:
+    """Check and convert the values of a row; a half-given band takes its other end from the default."""
+    default = Policy()
+    known = {field.name for field in fields(Policy)}
+    given = {name: value for name, value in values.items() if name in known}
+    if "strategy" in given:
+        given["strategy"] = one_of(Strategy, given["strategy"])
+    if "allocation" in given:
+        given["allocation"] = one_of(Allocation, given["allocation"])
+    given["nlu_band"] = (
+        values.get("nlu_low", default.nlu_band[0]),
+        values.get("nlu_high", default.nlu_band[1]),
+    )
+    return Policy(**given)
+
+
+def one_of(kind: type[Strategy] | type[Allocation], value: str) -> Strategy | Allocation:
+    try:
+        return kind(value)
+    except ValueError:
+        choices = ", ".join(member.value for member in kind)
+        raise ValueError(f"{kind.__name__.lower()} {value!r} is not one of {choices}") from None
+
+
+def to_json(policy: Policy) -> dict[str, Any]:
+    return {**asdict(policy), "nlu_band": list(policy.nlu_band)}
+
+
+def from_json(values: Mapping[str, Any]) -> Policy:
+    low, high = values["nlu_band"]
+    return to_policy({**values, "nlu_low": low, "nlu_high": high})

@@ -1,0 +1,198 @@
+"""Scoring: read what lacks a score, compute without a transaction, write once.
+
+A Celery task composes the three, so no transaction is open during a forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from db.models import ModelVersion
+from db.repositories import models
+from db.repositories import scores as score_rows
+from db.repositories.scores import Unscored
+from plugin import __version__
+from plugin.quality import scores
+from plugin.services.ports import Floats, Prediction, Scorer
+
+NO_HYPOTHESIS = "the record has no hypothesis"
+NO_REPLICATES = "a source's own scores have no replicates"
+SENT_BY_NOW = timedelta(minutes=2)
+RANGES_A_SWEEP = 16
+FLOAT16_BYTES = np.dtype("<f2")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Utterances that one model version has not scored yet."""
+
+    version: ModelVersion
+    rows: Sequence[Unscored]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Rows as `db.repositories.scores.write` takes them."""
+
+    scores: list[tuple[Any, ...]]
+    features: list[tuple[Any, ...]]
+
+
+def read_batches(session: Session, first_id: int, last_id: int) -> list[Batch]:
+    """What the champions have not scored among the pool's utterances in [first_id, last_id]."""
+    batches = []
+    locales: dict[int, list[str]] = {}
+    versions = {}
+    for locale, version in models.champions(session):
+        locales.setdefault(version.id, []).append(locale)
+        versions[version.id] = version
+    for version_id, names in locales.items():
+        rows = score_rows.unscored(session, version_id, names, first_id, last_id)
+        if rows:
+            batches.append(Batch(versions[version_id], rows))
+    return batches
+
+
+def read_batch(session: Session, version_id: int, first_id: int, last_id: int) -> Batch:
+    version = known_version(session, version_id)
+    return Batch(version, score_rows.unscored(session, version_id, version.locales, first_id, last_id))
+
+
+def read_external(session: Session, first_id: int, last_id: int) -> list[Batch]:
+    """Utterances whose record brings its own domain scores: their source is a model version of kind `external`."""
+    batches: dict[int, list[Unscored]] = {}
+    versions: dict[int, ModelVersion] = {}
+    for row in score_rows.unscored_external(session, first_id, last_id):
+        version = models.external(session, row.source, row.locale, __version__)
+        versions[version.id] = version
+        batches.setdefault(version.id, []).append(row)
+    return [Batch(versions[version_id], rows) for version_id, rows in batches.items()]
+
+
+def compute(batch: Batch, scorer: Scorer) -> Scored:
+    """Every score of a batch from one prediction: entropy types at the final checkpoint, EL2N at the early one."""
+    rows = batch.rows
+    if not rows:
+        return Scored([], [])
+    prediction = scorer.predict([row.text for row in rows], [row.locale for row in rows])
+    domains = scorer.vocabulary.domains
+    mean = prediction.domain_probs.mean(axis=0, dtype=np.float64)  # (R, N, D) -> (N, D)
+    index = {domain: number for number, domain in enumerate(domains)}
+    labels = np.array([index.get(row.domain or "", -1) for row in rows])
+    el2n = scores.el2n_replicates(prediction.early_domain_probs, labels)  # (R, N)
+    columns = {
+        "entropy": scores.entropy(mean),
+        "margin": scores.margin(mean),
+        "least_confidence": scores.least_confidence(mean),
+        "mutual_information": scores.mutual_information(prediction.domain_probs),
+        "el2n": el2n.mean(axis=0),
+        "el2n_spread": el2n.std(axis=0),
+        "token_entropy_mean": prediction.token_entropy_mean,
+        "token_entropy_max": prediction.token_entropy_max,
+        "confidence": prediction.confidence,
+    }
+    best = mean.argmax(axis=1)
+    return Scored(
+        [
+            score_row(batch.version.id, row, number, columns, el2n[:, number], domains[best[number]])
+            for number, row in enumerate(rows)
+        ],
+        list(feature_rows(batch, prediction, mean)),
+    )
+
+
+def score_row(
+    version_id: int, row: Unscored, number: int, columns: dict[str, Floats], replicates: Floats, domain: str
+) -> tuple[Any, ...]:
+    value = {name: float(column[number]) for name, column in columns.items()}
+    has_label = row.domain is not None
+    return (
+        version_id, row.id, row.revision, value["entropy"], value["margin"], value["least_confidence"],
+        value["el2n"] if has_label else None,
+        value["el2n_spread"] if has_label else None,
+        replicates.tolist() if has_label else None,
+        None if has_label else NO_HYPOTHESIS,
+        value["mutual_information"], value["token_entropy_mean"], value["token_entropy_max"], value["confidence"],
+        domain,
+    )  # fmt: skip
+
+
+def feature_rows(batch: Batch, prediction: Prediction, mean_domain_probs: Floats) -> Iterator[tuple[Any, ...]]:
+    arrays = [
+        array.astype(FLOAT16_BYTES)
+        for array in (
+            mean_domain_probs,
+            prediction.intent_probs.mean(axis=0),
+            prediction.slot_mass,
+            prediction.embedding,
+        )
+    ]
+    for number, row in enumerate(batch.rows):
+        yield (batch.version.id, row.id, row.revision, *(array[number].tobytes() for array in arrays))
+
+
+def compute_external(batch: Batch) -> Scored:
+    """Entropy, margin and least confidence of a source's own domain scores; EL2N needs replicates it has not."""
+    rows = []
+    for row in batch.rows:
+        assert row.domain_scores
+        whole = scores.complete_with_rest(row.domain_scores)
+        probs = np.array([list(whole.values())])  # (1, K + 1)
+        entropy, margin, least = (score(probs)[0] for score in (scores.entropy, scores.margin, scores.least_confidence))
+        best = max(whole, key=whole.__getitem__)
+        rows.append(
+            (batch.version.id, row.id, row.revision, float(entropy), float(margin), float(least),
+             None, None, None, NO_REPLICATES, None, None, None, None, best)
+        )  # fmt: skip
+    return Scored(rows, [])
+
+
+def write(session: Session, scored: Scored) -> int:
+    return score_rows.write(session, scored.scores, scored.features)
+
+
+def id_ranges(ids: Sequence[int], size: int) -> list[tuple[int, int]]:
+    """Cut ascending ids into ranges [first, last] of `size` ids each."""
+    return [(ids[start], ids[min(start + size, len(ids)) - 1]) for start in range(0, len(ids), size)]
+
+
+def backlog(session: Session, version_id: int, *, limit: int | None = None) -> list[int]:
+    version = known_version(session, version_id)
+    return score_rows.unscored_ids(session, version_id, version.locales, limit=limit)
+
+
+def unsent(session: Session, size: int, *, older_than: timedelta = SENT_BY_NOW) -> list[tuple[int, int]]:
+    """Ranges committed a while ago and not scored; a few at a time, the rest is for the next sweep."""
+    limit = size * RANGES_A_SWEEP
+    ids = set(score_rows.unscored_external_ids(session, older_than=older_than, limit=limit))
+    for locale, version in models.champions(session):
+        ids.update(score_rows.unscored_ids(session, version.id, [locale], older_than=older_than, limit=limit))
+    return id_ranges(sorted(ids)[:limit], size)
+
+
+def known_version(session: Session, version_id: int) -> ModelVersion:
+    version = models.get(session, version_id)
+    if version is None:
+        raise LookupError(f"no model version has id {version_id}")
+    return version
+
+
+SHOWN = (
+    "revision", "entropy", "margin", "least_confidence", "mutual_information", "el2n", "el2n_spread",
+    "el2n_replicates", "el2n_missing", "token_entropy_mean", "token_entropy_max", "confidence", "predicted_domain",
+    "scored_at",
+)  # fmt: skip
+
+
+def of_utterance(session: Session, external_id: str, source: str | None = None) -> list[dict[str, Any]]:
+    """Every score row of the utterances with this id, with the names of source and model version."""
+    return [
+        {"source": utterance.source, "model_version": version.name, **{name: getattr(score, name) for name in SHOWN}}
+        for utterance, version, score in score_rows.of_utterance(session, external_id, source)
+    ]

@@ -1,0 +1,56 @@
+"""What is where: the counts that `assay status` and the pages show."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.models import TrainingRun
+from db.repositories import evaluations, models, overview, queues, selections
+from plugin.services import scoring
+
+
+def status(session: Session, now: datetime) -> dict[str, Any]:
+    """JSON-ready, but for times. Queue `url`s are added by who knows Label Studio's address."""
+    pool = overview.pool(session)
+    return {
+        "utterances": {
+            "ingested": sum(row.ingested for row in pool),
+            "scored": sum(row.scored for row in pool),
+            "by_locale": {row.locale: {"ingested": row.ingested, "scored": row.scored} for row in pool},
+        },
+        "gold": dict(overview.partitions(session)),
+        "annotations": overview.verdicts(session),
+        "models": [model_line(session, locale) for locale, _ in models.champions(session)],
+        "queues": [queue_line(session, row, now) for row in queues.counts(session)],
+        "runs": [run_line(run) for run in evaluations.recent_runs(session, limit=3)],
+        "lags": {"unhandled_webhooks": overview.unhandled_webhooks(session)},
+    }
+
+
+def model_line(session: Session, locale: str) -> dict[str, Any]:
+    champion = models.champion(session, locale)
+    assert champion is not None
+    waiting = len(scoring.backlog(session, champion.id))
+    return {"locale": locale, "champion": champion.name, "promoted_at": champion.promoted_at, "unscored": waiting}
+
+
+def queue_line(session: Session, row: queues.QueueCounts, now: datetime) -> dict[str, Any]:
+    queue = row.queue
+    current = selections.current(session, queue.locale)
+    return {
+        "locale": queue.locale,
+        "domain": queue.domain,
+        "published": row.published,
+        "annotated": row.annotated,
+        "project_id": queue.project_id,
+        "state": queue.state,
+        "age_s": None if queue.published_at is None else round((now - queue.published_at).total_seconds()),
+        "waits_for_publishing": queue.dirty and current is not None,
+    }
+
+
+def run_line(run: TrainingRun) -> dict[str, Any]:
+    return {"id": run.id, "locale": run.locale, "state": run.state, "created_at": run.created_at, "error": run.error}

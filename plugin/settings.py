@@ -1,0 +1,78 @@
+"""The only reader of the environment: every variable is ASSAY_ and a field below.
+
+    ASSAY_HOME=/var/lib/assay ASSAY_LABEL_STUDIO_URL=https://label.example.org assay up
+
+A bad value stops the process at start with the name of the variable.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+STACK_FILE = "stack.env"
+
+
+class SettingsError(Exception):
+    """An environment variable has a value that cannot be used."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="ignore")
+
+    home: Path = Field(default=Path(".assay"), description="folder of everything the one-machine stack keeps")
+
+    database_url: SecretStr | None = Field(default=None, description="PostgreSQL; default: the embedded one")
+    broker_url: SecretStr | None = Field(default=None, description="Redis or RabbitMQ; default: the embedded Redis")
+
+    label_studio_url: str | None = Field(default=None, description="Label Studio; default: our own, started by us")
+    label_studio_token: SecretStr | None = Field(default=None, description="its access token")
+    label_studio_instance: str = Field(default="main", description="our name for that Label Studio; keep it")
+    label_studio_python: Path | None = Field(
+        default=None, description="python of the virtual environment that has label-studio, for `assay up`"
+    )
+    label_studio_timeout_seconds: float = Field(default=600.0, gt=0)
+    label_studio_import_chunk: int = Field(default=1000, ge=1, le=10_000)
+
+    web_host: str = "127.0.0.1"
+    web_port: int = Field(default=8040, ge=1, le=65_535)
+    label_studio_port: int = Field(default=8041, ge=1, le=65_535)
+    redis_port: int = Field(default=8042, ge=1, le=65_535)
+    start_timeout_seconds: float = Field(default=400.0, gt=0, description="patience with a part that starts")
+
+    ingest_token: SecretStr | None = Field(default=None, description="bearer token of POST /api/utterances")
+    webhook_secret: SecretStr | None = Field(default=None, description="value of X-Assay-Secret on webhooks")
+    webhook_base_url: str | None = Field(default=None, description="our address as Label Studio sees it")
+    ingest_max_request_bytes: int = Field(default=64 * 2**20, ge=1024)
+
+    scoring_batch_size: int = Field(default=2048, ge=1, le=100_000)
+    reconcile_overlap_seconds: int = Field(default=300, ge=0)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    torch_threads: int = Field(default=0, ge=0, description="0: as torch decides")
+    replicates: int = Field(default=5, ge=1, le=50)
+    ready_file: Path | None = Field(default=None, description="a worker or beat makes this file when it is ready")
+    log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @property
+    def models_folder(self) -> Path:
+        return self.home.resolve() / "models"
+
+
+def load_settings(*, with_stack_file: bool = True) -> Settings:
+    """Read the environment; `ASSAY_HOME/stack.env`, which `assay up` writes, fills what the environment leaves open."""
+    try:
+        given = Settings()
+        return Settings(_env_file=given.home / STACK_FILE) if with_stack_file else given  # type: ignore[call-arg]
+    except ValidationError as error:
+        problems = "; ".join(
+            f"ASSAY_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}" for item in error.errors()
+        )
+        raise SettingsError(problems) from None
+
+
+@cache
+def get_settings() -> Settings:
+    return load_settings()

@@ -1,0 +1,111 @@
+"""Builds what the doors hand to the services, once per process; never at import, so that forked workers are safe."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache, cached_property
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy import Engine
+
+from db.session import TransactionMaker, advisory_lock, make_engine, transaction_maker
+from plugin.label_studio.client import LabelStudio, SdkLabelStudio
+from plugin.services.ingest import Collected, reconcile
+from plugin.services.queues import Published, Webhook, publish
+from plugin.settings import Settings, SettingsError, get_settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    settings: Settings
+
+    @cached_property
+    def engine(self) -> Engine:
+        return make_engine(required(self.settings, "database_url"))
+
+    @cached_property
+    def transaction(self) -> TransactionMaker:
+        return transaction_maker(self.engine)
+
+    @cached_property
+    def celery(self) -> Celery:
+        return make_celery(required(self.settings, "broker_url"))
+
+    @cached_property
+    def label_studio(self) -> LabelStudio:
+        url = self.settings.label_studio_url
+        if url is None:
+            raise SettingsError("ASSAY_LABEL_STUDIO_URL is not set, and no `assay up` has run in ASSAY_HOME")
+        return SdkLabelStudio(
+            url,
+            required(self.settings, "label_studio_token"),
+            timeout_s=self.settings.label_studio_timeout_seconds,
+            chunk=self.settings.label_studio_import_chunk,
+        )
+
+    @property
+    def instance(self) -> str:
+        return self.settings.label_studio_instance
+
+    @property
+    def webhook(self) -> Webhook | None:
+        """None leaves the news to polling."""
+        base, secret = self.settings.webhook_base_url, self.settings.webhook_secret
+        if base is None or secret is None:
+            return None
+        return Webhook(f"{base.rstrip('/')}/webhooks/label-studio", secret.get_secret_value())
+
+    def publish(self, queue_id: int, *, wait: bool) -> Published | None:
+        """Publish a queue, one process at a time; without `wait`, leave it to whoever does it now."""
+        with advisory_lock(self.engine, f"publish:{queue_id}", wait=wait) as held:
+            if not held:
+                return None
+            return publish(self.transaction, self.label_studio, queue_id, datetime.now(UTC), self.webhook)
+
+    def reconcile(self, project_id: int, *, wait: bool, force: bool = False) -> Collected | None:
+        """Collect a project's reviews, one process at a time; without `wait`, leave it to whoever does it now."""
+        with advisory_lock(self.engine, f"reconcile:{project_id}", wait=wait) as held:
+            if not held:
+                return None
+            overlap = timedelta(seconds=self.settings.reconcile_overlap_seconds)
+            return reconcile(
+                self.transaction, self.label_studio, self.instance, project_id, overlap=overlap, force=force
+            )
+
+    def send(self, name: str, *args: Any) -> bool:
+        """Ask a worker for a Celery task, by name. False when the broker is away: the sweeps find the work again."""
+        try:
+            self.celery.send_task(name, args=args, queue=name.partition(".")[0], retry=False)
+        except BrokerError as error:
+            log.warning("broker unreachable, %s waits for the next sweep: %s", name, type(error.__cause__).__name__)
+            return False
+        return True
+
+
+def required(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    if value is None:
+        raise SettingsError(f"ASSAY_{name.upper()} is not set, and no `assay up` has run in ASSAY_HOME")
+    return str(value.get_secret_value())
+
+
+def make_celery(broker_url: str) -> Celery:
+    """Only a sender: the Celery tasks themselves are registered in `tasks.app`."""
+    app = Celery("assay-sender", broker=broker_url)
+    app.conf.update(
+        task_ignore_result=True,
+        broker_transport_options={"socket_connect_timeout": 2, "max_retries": 0},
+        broker_connection_timeout=2,
+    )
+    return app
+
+
+@cache
+def get_wiring() -> Wiring:
+    return Wiring(get_settings())

@@ -1,0 +1,74 @@
+"""The only importer of `plugin.model`: gives the services their Trainer and Scorer, on the device of the settings.
+
+Importing this module loads torch. The scoring and evaluation workers do so at start, commands when they train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from plugin.model import checkpoint
+from plugin.model.config import TrainConfig
+from plugin.model.network import resolve_device
+from plugin.model.train import train
+from plugin.records import TrainingExample
+from plugin.services.evaluation import Workshop
+from plugin.services.ports import Progress, Scorer, Trainer
+from plugin.settings import Settings, SettingsError, get_settings
+
+SCORERS_KEPT = 4
+
+
+@dataclass(frozen=True)
+class TorchTrainer:
+    device: str
+    replicates: int
+
+    def train(
+        self,
+        examples: Sequence[TrainingExample],
+        dev: Sequence[TrainingExample],
+        *,
+        seed: int,
+        replicates: int | None = None,
+        progress: Progress | None = None,
+    ) -> Scorer:
+        config = TrainConfig(seed=seed, replicates=replicates or self.replicates, device=self.device)
+        return train(examples, dev, config, progress)
+
+
+def trainer(settings: Settings) -> Trainer:
+    return TorchTrainer(use_device(settings), settings.replicates)
+
+
+def workshop(settings: Settings) -> Workshop:
+    return Workshop(trainer(settings), load_scorer, settings.models_folder, settings.replicates)
+
+
+def load_scorer(folder: Path, sha256: str) -> Scorer:
+    """The ensemble of these weights; the last few stay loaded in this process. Raises ValueError for other files."""
+    return _load(folder, sha256)
+
+
+@lru_cache(maxsize=SCORERS_KEPT)
+def _load(folder: Path, sha256: str) -> Scorer:
+    return checkpoint.load(folder, use_device(get_settings()), expected_sha256=sha256)
+
+
+def use_device(settings: Settings) -> str:
+    """Make torch follow the settings, which hold for the whole process; the name of the device for the model room."""
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)
+    name, _, number = settings.device.partition(":")
+    try:
+        resolve_device(name)
+        if number:
+            torch.cuda.set_device(int(number))
+    except (ValueError, RuntimeError) as error:
+        raise SettingsError(f"ASSAY_DEVICE={settings.device}: {' '.join(str(error).split())}") from error
+    return name

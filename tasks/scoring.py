@@ -1,0 +1,66 @@
+"""Celery tasks of the word scoring: a forward pass between two short transactions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from plugin.wiring_ml import load_scorer
+from sqlalchemy.exc import OperationalError
+
+from plugin.services import scoring
+from plugin.services.ports import Scorer
+from plugin.wiring import get_wiring
+from tasks.app import app
+
+POLICY = {"autoretry_for": (OperationalError,), "retry_backoff": 2, "retry_jitter": True, "max_retries": 8}
+
+
+@app.task(name="scoring.score_batch", **POLICY)
+def score_batch(first_id: int, last_id: int) -> None:
+    """Score what the champions have not scored in [first_id, last_id]; twice equals once."""
+    transaction = get_wiring().transaction
+    with transaction() as session:
+        batches = scoring.read_batches(session, first_id, last_id)
+        external = scoring.read_external(session, first_id, last_id)
+    scored = [scoring.compute(batch, scorer_of(batch)) for batch in batches]
+    scored += [scoring.compute_external(batch) for batch in external]
+    for part in scored:
+        with transaction() as session:
+            scoring.write(session, part)
+
+
+@app.task(name="scoring.score_version", **POLICY)
+def score_version(version_id: int, first_id: int, last_id: int) -> None:
+    """The same for one model version, champion or not: a part of a backfill."""
+    transaction = get_wiring().transaction
+    with transaction() as session:
+        batch = scoring.read_batch(session, version_id, first_id, last_id)
+    scored = scoring.compute(batch, scorer_of(batch))
+    with transaction() as session:
+        scoring.write(session, scored)
+
+
+@app.task(name="scoring.backfill", **POLICY)
+def backfill(version_id: int) -> None:
+    """Send the whole pool, in ranges, to `scoring.score_version`; what is scored already is not sent."""
+    wiring = get_wiring()
+    with wiring.transaction() as session:
+        ids = scoring.backlog(session, version_id)
+    for first_id, last_id in scoring.id_ranges(ids, wiring.settings.scoring_batch_size):
+        wiring.send("scoring.score_version", version_id, first_id, last_id)
+
+
+@app.task(name="scoring.sweep", **POLICY)
+def sweep() -> None:
+    """Find what was committed and never sent."""
+    wiring = get_wiring()
+    with wiring.transaction() as session:
+        ranges = scoring.unsent(session, wiring.settings.scoring_batch_size)
+    for first_id, last_id in ranges:
+        wiring.send("scoring.score_batch", first_id, last_id)
+
+
+def scorer_of(batch: scoring.Batch) -> Scorer:
+    assert batch.version.uri is not None
+    assert batch.version.sha256 is not None
+    return load_scorer(Path(batch.version.uri), batch.version.sha256)

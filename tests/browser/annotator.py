@@ -1,0 +1,146 @@
+"""A person at Label Studio's pages, with a real Chromium: what the screen says, clicks and keys."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from plugin.stack.accounts import Account
+
+EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
+# Nothing leaves the machine; a container has neither a sandbox nor a large /dev/shm.
+FLAGS = (
+    "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+WIDTH, HEIGHT = 1280, 800
+PATIENCE_MS = 30_000
+
+# Where some characters of the utterance stand on the screen; `start` and `end` count UTF-16 units, as browsers do.
+BOXES = """(utterance, [start, end]) => {
+    const texts = document.createTreeWalker(utterance, NodeFilter.SHOW_TEXT);
+    const boxOf = place => {
+        texts.currentNode = utterance;
+        for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+            if (place < node.length) {
+                const range = document.createRange();
+                range.setStart(node, place);
+                range.setEnd(node, place + 1);
+                return range.getBoundingClientRect();
+            }
+            place -= node.length;
+        }
+    };
+    return [boxOf(start), boxOf(end - 1)].map(box => [box.left, box.right, (box.top + box.bottom) / 2]);
+}"""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What the labelling screen shows. `slots` are the marked words, in the order of the text."""
+
+    text: str
+    reason: str
+    domain: str
+    intent: str
+    slots: Sequence[tuple[str, str]]
+
+
+class Annotator:
+    def __init__(self, page: Page, url: str) -> None:
+        page.set_default_timeout(PATIENCE_MS)
+        self.page = page
+        self._url = url
+        self._utterance = page.locator(".assay-utterance .lsf-htx-richtext")
+
+    def log_in(self, account: Account) -> None:
+        self.page.goto(f"{self._url}/user/login/")
+        self.page.fill("input[name=email]", account.email)
+        self.page.fill("input[name=password]", account.password)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_url(lambda url: "/user/login" not in url)
+
+    def open(self, title: str) -> None:
+        """A project, from the list of all of them, and the first task that it serves."""
+        self.page.goto(f"{self._url}/projects/")
+        self.page.get_by_text(title, exact=True).click()
+        self.page.get_by_role("button", name="Label All Tasks").click()
+        self.page.get_by_text("Labeling Instructions").wait_for()
+        self.page.get_by_role("button", name="Close modal").click()
+        self.page.get_by_text("Labeling Instructions").wait_for(state="hidden")
+
+    def see(self, text: str) -> Screen:
+        """Wait for the task with this text to be on the screen, filled in."""
+        expect(self._utterance).to_have_text(text, timeout=PATIENCE_MS)
+        marks = self.page.locator(".assay-utterance .htx-highlight")
+        return Screen(
+            text=self._utterance.inner_text(),
+            reason=self.page.locator(".assay-reason").inner_text().strip(),
+            domain=self._chosen("Domain"),
+            intent=self._chosen("Intent"),
+            slots=[(_label(mark), mark.inner_text()) for mark in marks.all()],
+        )
+
+    def direction(self) -> str:
+        return str(self._utterance.evaluate("element => getComputedStyle(element).direction"))
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def mark(self, words: str) -> None:
+        """Drag the mouse over some words, from a little within the first letter to a little within the last."""
+        text = self._utterance.inner_text()
+        start = _utf16(text[: text.index(words)])
+        first, last = self._utterance.evaluate(BOXES, [start, start + _utf16(words)])
+        inset = 0.25 * (first[1] - first[0]), 0.25 * (last[1] - last[0])
+        self.page.mouse.move(first[0] + inset[0], first[2])
+        self.page.mouse.down()
+        self.page.mouse.move(last[1] - inset[1], last[2], steps=8)
+        self.page.mouse.up()
+        expect(self.page.locator(".assay-utterance .htx-highlight", has_text=words)).to_be_visible()
+
+    def note(self, why: str) -> None:
+        """Enter takes the note; keys are shortcuts again after it."""
+        self.page.get_by_placeholder("Note").fill(why)
+        self.page.keyboard.press("Enter")
+        expect(self.page.get_by_test_id("textarea-region").filter(has_text=why)).to_be_visible()
+
+    def submit(self) -> None:
+        """By the keyboard, and wait until Label Studio has taken it."""
+        with self.page.expect_response(lambda answer: "/annotations" in answer.url and answer.request.method == "POST"):
+            self.page.keyboard.press("Control+Enter")
+
+    def has_finished(self) -> bool:
+        self.page.get_by_text("You've completed all tasks").wait_for()
+        return True
+
+    def _chosen(self, title: str) -> str:
+        heading = self.page.get_by_role("heading", name=title, exact=True).filter(visible=True)
+        chosen = heading.locator("xpath=following-sibling::*[1]").locator("input:checked")
+        return chosen.get_attribute("name") or ""
+
+
+def _label(mark: Locator) -> str:
+    """`data-label` is the region's number, a colon and its label."""
+    return (mark.get_attribute("data-label") or "").partition(":")[2]
+
+
+def _utf16(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def find_chromium() -> str | None:
+    return next((path for name in EXECUTABLES if (path := shutil.which(name))), None)
+
+
+@contextmanager
+def chromium(executable: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        yield browser
+        browser.close()

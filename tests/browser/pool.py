@@ -1,0 +1,107 @@
+"""A tiny pool, scored, selected and published into a Label Studio, for people and their browsers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from db.repositories import queues as queue_rows
+from db.repositories import selections
+from db.session import TransactionMaker
+from plugin.label_studio.client import LabelStudio
+from plugin.records import Vocabulary
+from plugin.services import policies, queues, scoring, selection
+from plugin.services.ports import Scorer
+from tests import factories
+
+INSTANCE = "main"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the assistant made of an utterance; `slots` are (label, the words it covers)."""
+
+    text: str
+    intent: str
+    slots: Sequence[tuple[str, str]] = ()
+    nlu_score: float = 0.5
+
+    def spans(self) -> list[list[int | str]]:
+        return [span(self.text, words, label) for label, words in self.slots]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue as it stands in Label Studio; `texts` in planned order."""
+
+    project_id: int
+    domain: str
+    texts: Sequence[str]
+    utterance_ids: Mapping[str, int] = field(default_factory=dict)
+
+
+def span(text: str, words: str, label: str) -> list[int | str]:
+    start = text.index(words)
+    return [start, start + len(words), label]
+
+
+def publish(
+    transaction: TransactionMaker,
+    label_studio: LabelStudio,
+    scorer: Scorer,
+    locale: str,
+    domain: str,
+    heard: Sequence[Heard],
+) -> Queue:
+    """All of `heard` in the queue of one domain, in the order of the scorer's entropies."""
+    now = datetime.now(UTC)
+    with transaction() as session:
+        ids = add_pool(session, locale, domain, heard)
+        add_champion(session, locale, scorer.vocabulary)
+    with transaction() as session:
+        batches = scoring.read_batches(session, min(ids.values()), max(ids.values()))
+    scored = [scoring.compute(batch, scorer) for batch in batches]
+    with transaction() as session:
+        for part in scored:
+            scoring.write(session, part)
+        everything = {"budget": len(heard), "control_share": 0.0, "nlu_low": 0.0, "nlu_high": 1.0}
+        policies.change(session, locale, "*", everything, changed_by="test", comment="")
+    selection.refresh(transaction, locale, now, INSTANCE)
+    with transaction() as session:
+        [queue] = queue_rows.of_locale(session, INSTANCE, locale)
+    queues.publish(transaction, label_studio, queue.id, now)
+    with transaction() as session:
+        return read_queue(session, locale, domain, ids)
+
+
+def add_pool(session: Session, locale: str, domain: str, heard: Sequence[Heard]) -> dict[str, int]:
+    ids = {}
+    for number, one in enumerate(heard):
+        [row] = factories.utterances(
+            session, 1, external_id=f"{locale}-{number:03d}", locale=locale, domain=domain, text=one.text,
+            intent=one.intent, slots=one.spans(), nlu_score=one.nlu_score,
+        )  # fmt: skip
+        ids[one.text] = row.id
+    return ids
+
+
+def add_champion(session: Session, locale: str, vocabulary: Vocabulary) -> None:
+    factories.champion(session, locale, name=f"champion-{locale}").vocabulary = {
+        "domains": list(vocabulary.domains),
+        "intents": list(vocabulary.intents),
+        "intent_domains": dict(vocabulary.intent_domains),
+        "slots": list(vocabulary.slots),
+    }
+
+
+def read_queue(session: Session, locale: str, domain: str, ids: Mapping[str, int]) -> Queue:
+    current = selections.current(session, locale)
+    [queue] = queue_rows.of_locale(session, INSTANCE, locale)
+    assert current is not None
+    assert queue.project_id is not None
+    texts = {id_: text for text, id_ in ids.items()}
+    planned = [texts[item.utterance_id] for item in selections.items(session, current.id, domain)]
+    return Queue(queue.project_id, domain, planned, ids)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from db.models import AnnotationRow, SelectionItemRow, SelectionRow
+from db.repositories import selections
+from plugin.records import Policy
+from plugin.services import policies, scoring, selection
+from tests import factories
+from tests.fakes.scorer import FakeScorer
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def scored_pool(session: Session, count: int = 120, **changed: Any) -> None:
+    factories.utterances(session, count, **changed)
+    factories.champion(session)
+    [batch] = scoring.read_batches(session, 0, 2**62)
+    scoring.write(session, scoring.compute(batch, FakeScorer()))
+
+
+def set_policy(session: Session, locale: str = "en-US", domain: str = "*", **values: Any) -> None:
+    policies.change(session, locale, domain, values, changed_by="test", comment="")
+
+
+def new_round(session: Session) -> SelectionRow:
+    snapshot = selection.read(session, "en-US", NOW)
+    return selection.write(session, snapshot, selection.choose(snapshot))
+
+
+def annotate(session: Session, utterance_id: int) -> None:
+    session.add(
+        AnnotationRow(
+            utterance_id=utterance_id, revision=1, instance="main", annotation_id=utterance_id, task_id=1,
+            verdict="reject", annotator="ann", created_at=NOW, updated_at=NOW,
+        )
+    )  # fmt: skip
+    session.flush()
+
+
+def test_only_what_the_policy_lets_in_is_chosen(session: Session) -> None:
+    scored_pool(session, 60)
+    factories.utterances(session, 20, source="defects", defect=True)
+    snapshot = selection.read(session, "en-US", NOW)
+    assert snapshot.rows
+    assert all(row.nlu_score is not None and 0.30 <= row.nlu_score <= 0.85 for row in snapshot.rows)
+    assert not any(row.defect for row in snapshot.rows)
+
+
+def test_reviewed_utterances_and_the_same_text_never_come_back(session: Session) -> None:
+    scored_pool(session, 40, nlu_score=0.5)
+    first = selection.read(session, "en-US", NOW).rows[0]
+    twin = selection.read(session, "en-US", NOW).rows[1]
+    session.execute(text(f"UPDATE utterances SET text = upper('utterance number 0') WHERE id = {twin.id}"))
+    annotate(session, first.id)
+    left = {row.id for row in selection.read(session, "en-US", NOW).rows}
+    assert not left & {first.id, twin.id}
+    assert len(left) == 38
+
+
+def test_a_round_is_stored_whole_and_replays_byte_for_byte(session: Session) -> None:
+    scored_pool(session)
+    set_policy(session, strategy="el2n", hard_share=0.1, budget=30, seed=7)
+    row = new_round(session)
+    items = selections.items(session, row.id)
+    assert len(items) == 30
+    assert {arm for item in items for arm in item.arms} == {"strategy", "control"}
+    assert [item.rank for item in items if item.domain == "music"] == list(
+        range(1, sum(item.domain == "music" for item in items) + 1)
+    )
+
+    # The world goes on: a record is revised, another reviewed, the policy changes.
+    revised = items[0].utterance_id
+    session.execute(
+        text(
+            "INSERT INTO utterance_revisions (utterance_id, revision, content_hash, content)"
+            " SELECT id, revision, content_hash, jsonb_build_object('domain', domain) FROM utterances WHERE id = :id"
+        ),
+        {"id": revised},
+    )
+    session.execute(
+        text("UPDATE utterances SET revision = 2, domain = 'weather', nlu_score = 0 WHERE id = :id"), {"id": revised}
+    )
+    annotate(session, items[1].utterance_id)
+    set_policy(session, strategy="random", budget=5)
+
+    stored, snapshot = selection.replay(session, row.id)
+    assert selection.items_hash(selection.choose(snapshot)) == stored.items_hash
+    assert selection.items_hash(selection.choose(snapshot)[:-1]) != stored.items_hash
+
+
+def test_a_new_round_supersedes_the_old_one(session: Session) -> None:
+    scored_pool(session)
+    first, second = new_round(session), new_round(session)
+    session.refresh(first)
+    assert first.superseded_at is not None
+    current = selections.current(session, "en-US")
+    assert current is not None
+    assert current.id == second.id
+    assert first.items_hash == second.items_hash
+
+
+def test_a_domain_with_a_budget_of_its_own_is_a_round_of_its_own(session: Session) -> None:
+    scored_pool(session)
+    set_policy(session, budget=20)
+    set_policy(session, domain="music", budget=4, strategy="random")
+    row = new_round(session)
+    items = selections.items(session, row.id)
+    assert sum(item.domain == "music" for item in items) == 4
+    assert len(items) == 24
+    assert set(row.policy) == {"*", "music"}
+
+
+def test_without_a_model_the_error_says_what_to_do(session: Session) -> None:
+    factories.utterances(session, 3)
+    with pytest.raises(LookupError, match="assay evaluation train --locale en-US"):
+        selection.read(session, "en-US", NOW)
+
+
+def test_policies_inherit_and_keep_their_history(session: Session) -> None:
+    set_policy(session, locale="*", budget=100)
+    set_policy(session, control_share=0.5)
+    set_policy(session, domain="music", nlu_low=0.1, nlu_high=0.2)
+    resolved = policies.resolve(session, "en-US")
+    assert resolved["*"] == Policy(budget=100, control_share=0.5)
+    assert resolved["music"] == Policy(budget=100, control_share=0.5, nlu_band=(0.1, 0.2))
+    policies.change(session, "en-US", "*", {}, preset="paper", changed_by="me", comment="as published")
+    paper = policies.resolve(session, "en-US")["*"]
+    assert (paper.strategy, paper.hard_share, paper.train_on_weak) == ("el2n", 0.10, True)
+    assert policies.from_json(policies.to_json(paper)) == paper
+
+
+@pytest.mark.parametrize(
+    ("domain", "values", "message"),
+    [
+        ("*", {"strategy": "psychic"}, "psychic.*random, entropy, el2n"),
+        ("*", {"budget": 0}, "budget must be at least 1"),
+        ("*", {"nlu_low": 0.9, "nlu_high": 0.1}, "nlu_band"),
+        ("*", {"colour": "red"}, "has no colour"),
+        ("music", {"strategy": "random"}, "budget of its own"),
+    ],
+)
+def test_a_bad_policy_is_refused_by_name(session: Session, domain: str, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        set_policy(session, domain=domain, **values)
+
+
+def test_the_database_refuses_an_impossible_inclusion_probability(session: Session) -> None:
+    scored_pool(session)
+    new_round(session)
+    assert session.scalars(select(SelectionItemRow)).first() is not None
+    with pytest.raises(IntegrityError):
+        session.execute(text("UPDATE selection_items SET inclusion_probability = 0"))

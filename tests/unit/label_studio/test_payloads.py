@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from plugin.label_studio.payloads import (
+    PayloadError,
+    changed_parts,
+    parse_review,
+    parse_task,
+    parse_webhook,
+    read_result,
+)
+from plugin.records import Hypothesis, Slot, Verdict
+
+TEXT = "play 🎵🎶 thriller by Queen 🎸 now please"
+SHOWN = Hypothesis("music", "play_song", (Slot(20, 25, "artist"),))
+
+
+def choice(control: str, value: str) -> dict[str, Any]:
+    return {"from_name": control, "type": "choices", "value": {"choices": [value]}}
+
+
+def span(start: int, end: int, label: str, text: str | None = None) -> dict[str, Any]:
+    value = {"start": start, "end": end, "labels": [label], "text": TEXT[start:end] if text is None else text}
+    return {"from_name": "slots", "type": "labels", "value": value}
+
+
+def annotation(*result: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """As Label Studio 1.23.2 lists it."""
+    return {
+        "id": 5,
+        "result": list(result),
+        "created_username": " u1@example.org, 3",
+        "completed_by": 3,
+        "was_cancelled": False,
+        "created_at": "2026-11-24T04:11:23.089727Z",
+        "updated_at": "2026-11-24T04:11:23.089745Z",
+        "lead_time": 5.084,
+        "parent_prediction": 1,
+    } | more
+
+
+def task(*annotations: dict[str, Any], **more: Any) -> dict[str, Any]:
+    prediction = {
+        "id": 1,
+        "model_version": "r1",
+        "score": 0.25,
+        "result": [span(20, 25, "artist"), choice("domain", "music"), choice("intent:music", "play_song")],
+    }
+    return {
+        "id": 1,
+        "project": 2,
+        "data": {"utterance_id": 100, "text": TEXT},
+        "annotations": list(annotations),
+        "predictions": [prediction],
+        "drafts": [],
+        "draft_exists": False,
+        "updated_at": "2026-11-24T04:11:23.132973Z",
+    } | more
+
+
+FILLED = (span(20, 25, "artist"), choice("domain", "music"), choice("intent:music", "play_song"))
+
+
+def test_what_the_editor_submitted_in_a_browser() -> None:
+    """Recorded: the domain was changed with a key, `please` was marked by mouse behind three emoji."""
+    submitted = annotation(
+        span(20, 25, "artist"),
+        choice("domain", "weather"),
+        {"from_name": "reason", "type": "textarea", "value": {"text": ["Chosen"]}, "readonly": True},
+        span(32, 38, "song & name", "please"),
+        choice("intent:weather", "query"),
+        choice("verdict", "fix"),
+    )
+    state = parse_task(task(submitted))
+    label = Hypothesis("weather", "query", (Slot(20, 25, "artist"), Slot(32, 38, "song & name")))
+    (review,) = state.reviews
+    assert (review.verdict, review.label, review.annotator) == (Verdict.FIX, label, "u1@example.org")
+    assert review.lead_time_s == 5.084
+    assert review.created_at == datetime(2026, 11, 24, 4, 11, 23, 89727, tzinfo=UTC)
+    assert not review.shown_blind
+    assert changed_parts(SHOWN, label) == {"domain", "intent", "slots"}
+    assert state.scores == {"r1": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("pressed", "regions", "verdict"),
+    [
+        ("accept", FILLED, Verdict.ACCEPT),
+        ("accept", FILLED[1:], Verdict.FIX),
+        ("fix", FILLED[1:], Verdict.FIX),
+        ("fix", FILLED, Verdict.FIX),
+        ("reject", (), Verdict.REJECT),
+        ("reject", FILLED, Verdict.REJECT),
+    ],
+)
+def test_what_was_submitted_counts(pressed: str, regions: tuple[dict[str, Any], ...], verdict: Verdict) -> None:
+    submitted = annotation(*regions, choice("verdict", pressed))
+    review = parse_review(submitted, task(submitted))
+    assert review.verdict is verdict
+    assert (review.label is None) == (verdict is Verdict.REJECT)
+
+
+def test_accept_means_the_hypothesis_that_was_shown_not_a_later_one() -> None:
+    later = {"id": 9, "model_version": "r2", "score": 0.5, "result": [*FILLED[1:]]}
+    given = task()
+    given["predictions"].append(later)
+    seen_first = annotation(*FILLED, choice("verdict", "accept"), parent_prediction=1)
+    assert parse_review(seen_first, given).verdict is Verdict.ACCEPT
+    seen_later = annotation(*FILLED, choice("verdict", "accept"), parent_prediction=9)
+    assert parse_review(seen_later, given).verdict is Verdict.FIX
+
+
+def test_a_label_given_to_nothing_shown_is_a_fix_and_blind() -> None:
+    submitted = annotation(*FILLED, choice("verdict", "accept"), parent_prediction=None)
+    review = parse_review(submitted, task(submitted, predictions=[]))
+    assert (review.verdict, review.shown_blind) == (Verdict.FIX, True)
+    assert changed_parts(None, SHOWN) == {"domain", "intent", "slots"}
+
+
+def test_only_the_intent_of_the_chosen_domain_counts() -> None:
+    reading = read_result([*FILLED, choice("intent:weather", "query")], TEXT)
+    assert reading.label == SHOWN
+
+
+def test_spans_lose_their_outer_spaces_and_doubles() -> None:
+    reading = read_result([span(19, 26, "artist"), span(20, 25, "artist")], TEXT)
+    assert reading.slots == (Slot(20, 25, "artist"),)
+
+
+@pytest.mark.parametrize(
+    ("regions", "problem"),
+    [
+        (FILLED, "annotation 5 of task 1: no verdict"),
+        ((*FILLED, choice("verdict", "maybe")), "unknown verdict 'maybe'"),
+        ((FILLED[1], choice("verdict", "fix")), "fix without a domain and an intent"),
+        ((*FILLED, span(22, 30, "song"), choice("verdict", "fix")), "slots overlap: artist 'Queen' and song"),
+        ((*FILLED, span(30, 99, "song"), choice("verdict", "fix")), "outside the text of 38"),
+        ((*FILLED, span(26, 27, "song", "Queen"), choice("verdict", "fix")), "says 'Queen', the text has"),
+    ],
+)
+def test_what_cannot_be_read_is_a_problem_and_stops_nothing_else(
+    regions: tuple[dict[str, Any], ...], problem: str
+) -> None:
+    good = annotation(*FILLED, choice("verdict", "accept"), id=6)
+    state = parse_task(task(annotation(*regions), good))
+    assert [review.annotation_id for review in state.reviews] == [6]
+    assert len(state.problems) == 1
+    assert problem in state.problems[0]
+    assert not state.is_untouched
+
+
+def test_a_skip_is_counted_and_a_draft_is_seen() -> None:
+    assert parse_task(task(annotation(was_cancelled=True))).skipped == 1
+    assert parse_task(task(draft_exists=True)).has_draft
+    assert parse_task(task()).is_untouched
+
+
+def test_a_task_imported_by_hand_is_nobodys_utterance() -> None:
+    state = parse_task(task(annotation(*FILLED, choice("verdict", "accept")), data={"text": TEXT}))
+    assert state.utterance_id is None
+    assert "not one of Assay's" in state.problems[0]
+
+
+def test_no_task_at_all_is_an_error() -> None:
+    with pytest.raises(PayloadError, match="'annotations'"):
+        parse_task({"id": 1, "data": {}})
+
+
+def webhook(action: str, **more: Any) -> dict[str, Any]:
+    return {"action": action, "project": {"id": 2}} | more
+
+
+def test_webhooks_name_their_project_tasks_and_annotations() -> None:
+    one = {"id": 5, "task": 1, "updated_at": "2026-11-24T04:11:23Z"}
+    created = parse_webhook(webhook("ANNOTATION_CREATED", annotation=one, task={"id": 1}))
+    assert (created.project_id, created.task_ids, created.annotation_ids) == (2, (1,), (5,))
+    many = parse_webhook(webhook("ANNOTATIONS_CREATED", annotation=[one, one | {"id": 4, "task": 3}], task=[]))
+    assert (many.task_ids, many.annotation_ids) == ((1, 3), (4, 5))
+    deleted = parse_webhook(webhook("ANNOTATIONS_DELETED", annotations=[{"id": 5}]))
+    assert (deleted.task_ids, deleted.annotation_ids) == ((), (5,))
+    gone = parse_webhook(webhook("TASKS_DELETED", tasks=[{"id": 8}, {"id": 7}]))
+    assert gone.task_ids == (7, 8)
+    assert parse_webhook({"action": "PROJECT_UPDATED"}).project_id is None
+
+
+def test_the_dedup_key_tells_events_apart_and_repeats_together() -> None:
+    one = {"id": 5, "task": 1, "updated_at": "2026-11-24T04:11:23Z"}
+    events = [
+        webhook("ANNOTATION_UPDATED", annotation=one),
+        webhook("ANNOTATION_UPDATED", annotation=one | {"lead_time": 3}),
+        webhook("ANNOTATION_UPDATED", annotation=one | {"updated_at": "2026-11-24T04:12:00Z"}),
+        webhook("ANNOTATION_CREATED", annotation=one),
+    ]
+    keys = [parse_webhook(event).dedup_key for event in events]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
+@pytest.mark.parametrize("body", [None, [], "x", {}, {"action": 3}, {"action": "X", "task": {"id": "one"}}])
+def test_anything_else_is_no_webhook(body: object) -> None:
+    with pytest.raises(PayloadError):
+        parse_webhook(body)
