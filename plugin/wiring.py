@@ -9,6 +9,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from celery import Celery
+from kombu import pools
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Engine
 
@@ -77,6 +78,17 @@ class Wiring:
             return reconcile(
                 self.transaction, self.label_studio, self.instance, project_id, overlap=overlap, force=force
             )
+
+    def close(self) -> None:
+        """Give back every connection that was opened."""
+        opened = self.__dict__
+        if "engine" in opened:
+            self.engine.dispose()
+        if "celery" in opened:
+            pools.reset()
+            self.celery.close()
+        if "label_studio" in opened:
+            self.label_studio.close()
 
     def send(self, name: str, *args: Any) -> bool:
         """Ask a worker for a Celery task, by name. False when the broker is away: the sweeps find the work again."""

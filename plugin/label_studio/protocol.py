@@ -14,6 +14,7 @@ Json = Mapping[str, Any]
 class LabelStudio(Protocol):
     """Every method raises LabelStudioError when Label Studio refuses, fails or does not answer."""
 
+    def close(self) -> None: ...
     def version(self) -> str: ...
     def whoami(self) -> str:
         """The e-mail address of the token's owner."""

@@ -72,6 +72,9 @@ class FakeClient:
         self._server = server
         self._email = email
 
+    def close(self) -> None:
+        pass
+
     def version(self) -> str:
         return "1.23.2"
 

@@ -53,8 +53,7 @@ def environment(clean_database_url: str, redis_url: str, monkeypatch: pytest.Mon
     get_wiring.cache_clear()
     yield
     if get_wiring.cache_info().currsize:
-        get_wiring().engine.dispose()
-        get_wiring().celery.close()
+        get_wiring().close()
     get_settings.cache_clear()
     get_wiring.cache_clear()
 
@@ -127,7 +126,7 @@ HOSTILE = [
     (b'{"id": "a", "id": "b", "locale": "en", "text": "a"}', "", "comes twice"),
     (line("no-text")[:-1].replace(b'"text"', b'"x_text"'), "text", "is missing"),
     (line("nul", "a\x00b")[:-1], "text", "NUL"),
-    (line("lone", "a\ud800b")[:-1], "", "not JSON"),
+    (line("lone", "a\ud800b")[:-1], "text", "lone surrogates"),
     (line("huge", "a" * 5000)[:-1], "text", "at most 4096"),
     (line("i" * 300)[:-1], "id", "at most 255"),
     (line("score", nlu_score=1.5)[:-1], "nlu_score", "must lie in [0, 1]"),
