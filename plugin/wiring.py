@@ -85,7 +85,7 @@ class Wiring:
         if "engine" in opened:
             self.engine.dispose()
         if "celery" in opened:
-            pools.reset()
+            pools.reset()  # type: ignore[no-untyped-call]
             self.celery.close()
         if "label_studio" in opened:
             self.label_studio.close()

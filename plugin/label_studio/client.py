@@ -19,10 +19,11 @@ from label_studio_sdk.core.api_error import ApiError
 
 from plugin.label_studio import imports
 from plugin.label_studio.errors import LabelStudioError
-from plugin.label_studio.imports import Present
+from plugin.label_studio.imports import Present, chunks
 from plugin.label_studio.payloads import (
     DrawnTask,
     TaskState,
+    is_cut,
     parse_drawn_task,
     parse_present,
     parse_task,
@@ -43,7 +44,6 @@ WEBHOOK_ACTIONS = (
     "TASKS_DELETED",
 )
 PAGE = 200
-PRESENT_PAGE = 2000
 PRESENT_FIELDS = "id,data,predictions_model_versions"
 LOCK_MARGIN = timedelta(minutes=5)
 SETTLE_SECONDS = 2.0
@@ -135,10 +135,8 @@ class SdkLabelStudio:
         if datetime.now(UTC) < leaving_since + self._lock_ttl + LOCK_MARGIN:
             return []
         deleted: list[int] = []
-        for start in range(0, len(task_ids), PAGE):
-            part = list(task_ids[start : start + PAGE])
-            selected = {"all": False, "included": part}
-            states = [parse_task(task) for task in self._tasks(project_id, {"selectedItems": selected})]
+        for part in chunks(task_ids, PAGE):
+            states = [parse_task(task) for task in self._selected(project_id, part)]
             idle = [state.task_id for state in states if state.is_untouched]
             if idle:
                 with _errors(f"delete {len(idle)} tasks of project {project_id}"):
@@ -222,8 +220,10 @@ class SdkLabelStudio:
 
     def present(self, project_id: int) -> list[Present]:
         query = {"ordering": ["tasks:id"]}
-        tasks = self._tasks(project_id, query, include=PRESENT_FIELDS, page_size=PRESENT_PAGE)
-        return [parse_present(task) for task in tasks]
+        tasks = {task["id"]: task for task in self._tasks(project_id, query, include=PRESENT_FIELDS, page_size=2000)}
+        for part in chunks([task_id for task_id, task in tasks.items() if is_cut(task)], PAGE):
+            tasks |= {task["id"]: task for task in self._selected(project_id, part)}
+        return [parse_present(task) for task in tasks.values()]
 
     def send_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
         what = f"import {len(tasks)} tasks into project {project_id}"
@@ -249,6 +249,9 @@ class SdkLabelStudio:
             time.sleep(self._settle_s)
             project = self.get_project(project_id)
             counts.append((project["task_number"], project["total_predictions_number"]))
+
+    def _selected(self, project_id: int, task_ids: Sequence[int]) -> Iterator[Json]:
+        return self._tasks(project_id, {"selectedItems": {"all": False, "included": list(task_ids)}}, page_size=PAGE)
 
     def _tasks(self, project_id: int, query: Json, **more: Any) -> Iterator[Json]:
         with _errors(f"tasks of project {project_id}"):

@@ -47,7 +47,7 @@ def import_tasks(api: BulkApi, project_id: int, tasks: Sequence[Json], chunk: in
 
     def send_missing() -> None:
         missing = [task for utterance, task in wanted.items() if utterance not in there]
-        for part in _chunks(missing, chunk):
+        for part in chunks(missing, chunk):
             ids = api.send_tasks(project_id, part)
             for task_id, task in zip(ids, part, strict=True):
                 versions = frozenset(str(item["model_version"]) for item in task.get("predictions", ()))
@@ -87,7 +87,7 @@ def _import_predictions(
 
     def send_missing() -> None:
         missing = [item for key, item in wanted.items() if key not in held]
-        for part in _chunks(missing, chunk):
+        for part in chunks(missing, chunk):
             api.send_predictions(project_id, part)
             held.update((int(item["task"]), str(item["model_version"])) for item in part)
 
@@ -121,6 +121,6 @@ def _pairs(present: Iterable[Present]) -> set[tuple[int, str]]:
     return {(item.task_id, version) for item in present for version in item.versions}
 
 
-def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]

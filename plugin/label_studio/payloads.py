@@ -20,6 +20,8 @@ from plugin.records import Hypothesis, Review, Slot, Verdict
 
 Json = Mapping[str, Any]
 
+# Label Studio cuts its column of model versions at 500 characters, and then takes the quotes off: half is surely whole.
+VERSIONS_WHOLE = 250
 EMAIL_IN_USERNAME = re.compile(r"(\S+@\S+), \d+$")
 
 
@@ -111,9 +113,17 @@ def parse_task(task: Json) -> TaskState:
 
 
 def parse_present(task: Json) -> Present:
-    """A task listed with nothing but id, data and the model versions of its predictions."""
-    versions = str(task.get("predictions_model_versions") or "").split(",")
-    return Present(int(task["id"]), _utterance_id(task), frozenset(version for version in versions if version))
+    """A task listed with id, data, and its predictions or, far cheaper, only the list of their model versions."""
+    if "predictions" in task:
+        versions = {str(item["model_version"]) for item in task["predictions"]}
+    else:
+        versions = {version.strip() for version in _versions(task).split(",")}
+    return Present(int(task["id"]), _utterance_id(task), frozenset(versions - {""}))
+
+
+def is_cut(task: Json) -> bool:
+    """Whether the list of model versions may lack some: then only `predictions` tells them all."""
+    return len(_versions(task)) > VERSIONS_WHOLE
 
 
 def parse_drawn_task(task: Json) -> DrawnTask:
@@ -266,6 +276,10 @@ def _annotator(annotation: Json) -> str:
     return found.group(1) if found else f"user {by}"
 
 
+def _versions(task: Json) -> str:
+    return str(task.get("predictions_model_versions") or "")
+
+
 def _utterance_id(task: Json) -> int | None:
     value = task["data"].get("utterance_id")
     return value if isinstance(value, int) else None
@@ -296,6 +310,7 @@ __all__ = [
     "TaskState",
     "WebhookEvent",
     "changed_parts",
+    "is_cut",
     "parse_drawn_task",
     "parse_present",
     "parse_review",

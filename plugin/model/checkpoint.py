@@ -43,7 +43,7 @@ def save(ensemble: Ensemble, folder: Path) -> str:
     Raises:
         ValueError: `folder` exists and is not a checkpoint.
     """
-    if folder.exists() and not (folder / MODEL).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not _replaceable(folder):
         raise ValueError(f"{folder} exists and is not a checkpoint: choose another folder")
     weights = save_tensors(_tensors(ensemble))
     description = _description(ensemble) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
@@ -55,9 +55,7 @@ def save(ensemble: Ensemble, folder: Path) -> str:
         written.mkdir()
         _write(written / WEIGHTS, weights)
         _write(written / MODEL, model)
-        if folder.exists():
-            folder.rename(scratch / "old")
-        written.rename(folder)
+        _put(written, folder, scratch / "old")
     finally:
         shutil.rmtree(scratch)
     return hashlib.sha256(model).hexdigest()
@@ -142,6 +140,32 @@ def _network(prefix: str, sizes: Sizes, tensors: dict[str, Tensor], device: torc
     named = {n.removeprefix(f"{prefix}/"): t for n, t in tensors.items() if n.startswith(f"{prefix}/")}
     table = named.pop("table")
     return Network(sizes, table, named).to(device)
+
+
+def _replaceable(folder: Path) -> bool:
+    """Whether `folder` is empty or holds a checkpoint, and nobody else's files."""
+    if not folder.is_dir():
+        return False
+    if not any(folder.iterdir()):
+        return True
+    try:
+        _parse(folder / MODEL, _read(folder / MODEL))
+    except ValueError:
+        return False
+    return True
+
+
+def _put(written: Path, folder: Path, aside: Path) -> None:
+    """Rename `written` to `folder`; what is there goes `aside`, and comes back when that fails."""
+    replaced = folder.exists()
+    if replaced:
+        folder.rename(aside)
+    try:
+        written.rename(folder)
+    except OSError:
+        if replaced:
+            aside.rename(folder)
+        raise
 
 
 def _parse(path: Path, content: bytes) -> dict[str, Any]:

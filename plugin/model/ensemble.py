@@ -95,8 +95,9 @@ class Ensemble:
     def predict(self, texts: Sequence[str], locales: Sequence[str] | None = None, batch_size: int = 256) -> Predictions:
         """Predict `texts`, in their order; beyond the result, memory does not grow with their number.
 
-        A text of which nothing is known (empty, another script) gets the prior of each head. Tokens after
-        `config.max_tokens` are not read. The locale is not an input: one table serves all languages.
+        Neither `batch_size` nor the other texts change a text's numbers, up to rounding. An empty text gets
+        what the biases of each head say; of a script never seen, little but the shape of its words is known.
+        Tokens after `config.max_tokens` are not read. The locale is not an input: one table serves all languages.
 
         Raises:
             ValueError: `locales` and `texts` differ in length, or `batch_size` is below 1.

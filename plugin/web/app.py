@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from plugin import __version__
 from plugin.web import health, problems, utterances, webhooks
-from plugin.web.security import SecurityHeaders
+from plugin.web.headers import SecurityHeaders
 from plugin.wiring import Wiring, get_wiring
 
 

@@ -9,6 +9,7 @@ from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from plugin.web.problems import ProblemError
 
@@ -27,11 +28,15 @@ async def receive(request: Request, write: Callable[[bytes], object], limit: int
     if announced.isdecimal() and int(announced) > limit:
         raise _too_large(limit)
     size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > limit:
-            raise _too_large(limit)
-        write(piece)
+    try:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+            write(piece)
+    except ClientDisconnect:
+        # Nobody reads this answer; it keeps what is no error of ours out of the log.
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "the connection was closed before the body was whole") from None
 
 
 def check_media_type(request: Request, allowed: tuple[str, ...]) -> None:

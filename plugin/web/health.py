@@ -51,5 +51,7 @@ def ask_database(wiring: Wiring) -> None:
 
 
 def ask_broker(wiring: Wiring) -> None:
-    with wiring.celery.connection_for_write(connect_timeout=BROKER_SECONDS) as connection:
+    """A broker that takes the connection and says nothing is away too."""
+    patience = {"socket_timeout": BROKER_SECONDS}
+    with wiring.celery.connection_for_write(connect_timeout=BROKER_SECONDS, transport_options=patience) as connection:
         connection.ensure_connection(max_retries=0, timeout=BROKER_SECONDS)

@@ -13,6 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from plugin.web.headers import HEADERS
+
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -83,5 +85,6 @@ def _database(_: Request, error: Exception) -> Response:
 
 
 def _unexpected(_: Request, __: Exception) -> Response:
-    """The server logs the traceback itself."""
-    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of Assay's own; its log says which")
+    """The server logs the traceback itself. Starlette answers this one outside of every middleware."""
+    detail = "an error of Assay's own; its log says which"
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, detail, HEADERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,14 @@ from plugin.label_studio import imports
 from plugin.label_studio.client import LOCK_MARGIN
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.imports import Present
-from plugin.label_studio.payloads import DrawnTask, TaskState, parse_drawn_task, parse_present, parse_task
+from plugin.label_studio.payloads import (
+    DrawnTask,
+    TaskState,
+    is_cut,
+    parse_drawn_task,
+    parse_present,
+    parse_task,
+)
 from plugin.label_studio.queues import TABS
 from plugin.label_studio.screen import has_marker
 
@@ -197,7 +205,8 @@ class FakeClient:
     # What `imports` needs.
 
     def present(self, project_id: int) -> list[Present]:
-        return [parse_present(_listed(task)) for task in self._server.project(project_id).tasks.values()]
+        tasks = self._server.project(project_id).tasks.values()
+        return [parse_present(task if is_cut(_listed(task)) else _listed(task)) for task in tasks]
 
     def send_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
         project = self._server.project(project_id)
@@ -256,5 +265,5 @@ def _score(task: Json, version: str) -> float:
 
 
 def _listed(task: Json) -> Json:
-    versions = ",".join(item["model_version"] for item in task["predictions"])
-    return {"id": task["id"], "data": task["data"], "predictions_model_versions": versions}
+    versions = json.dumps(list({item["model_version"] for item in task["predictions"]}))[1:-1][:500]
+    return {"id": task["id"], "data": task["data"], "predictions_model_versions": versions.replace('"', "")}

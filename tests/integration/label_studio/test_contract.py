@@ -104,6 +104,19 @@ def test_importing_again_makes_no_double_task_and_no_double_prediction(site: Sit
     assert {frozenset(state.scores) for state in site.admin.list_tasks(project)} == {frozenset({"round-1", "round-2"})}
 
 
+def test_no_prediction_is_doubled_after_many_rounds(site: Site) -> None:
+    """Label Studio's column of model versions ends after 500 characters; ten such names do not fit."""
+    project = site.queue()
+    task = queue_tasks(1)[0]
+    [task_id] = site.publish(project, [task])
+    rounds = [f"round-{number}-{'x' * 50}" for number in range(10)]
+    predictions = [{"task": task_id, **prediction_json(task, version, LABELS)} for version in rounds]
+    sent = [site.admin.import_predictions(project, [prediction]) for prediction in predictions]
+    assert sent == [1] * 10
+    assert [site.admin.import_predictions(project, [prediction]) for prediction in predictions] == [0] * 10
+    assert site.admin.get_project(project)["total_predictions_number"] == 11
+
+
 def test_rank_codes_survive_to_the_last_bit(site: Site) -> None:
     project = site.queue()
     low, high = rank_codes(2)
