@@ -1,0 +1,62 @@
+"""The table of a run, for people and for programs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import psutil
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from plugin import __version__
+from tests.benchmarks.compare import Comparison, Spread
+
+
+def machine() -> dict[str, Any]:
+    """`load` is that of the last minute before the run: others' work slows both sides, and not always alike."""
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "assay": __version__,
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def to_json(about: dict[str, Any], found: Sequence[Comparison], repeat: int) -> dict[str, Any]:
+    return {"machine": about, "repeat": repeat, "results": [asdict(comparison) for comparison in found]}
+
+
+def print_table(console: Console, about: dict[str, Any], found: Sequence[Comparison], repeat: int) -> None:
+    table = Table(title=f"utterances a second: median, range of {repeat}", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("", "n", "Assay", "reference", "ratio"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    for one in found:
+        table.add_row(
+            f"{one.name}\nvs {one.against}",
+            f"{one.size:,}",
+            cell(one.ours, ",.0f"),
+            cell(one.reference, ",.0f"),
+            cell(one.ratio, ".3f"),
+        )
+    console.print(table)
+    console.print(
+        f"{about['date']} · Assay {about['assay']} · {about['cores']} cores {about['architecture']}, "
+        f"{about['memory_gib']} GiB · load {about['load']} at the start\n"
+        f"Python {about['python']} · torch {about['torch']}",
+        highlight=False,
+    )
+
+
+def cell(spread: Spread, form: str) -> str:
+    return f"{spread.median:{form}}\n{spread.low:{form}}–{spread.high:{form}}"
