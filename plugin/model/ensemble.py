@@ -44,7 +44,8 @@ class Predictions:
     token_entropy_max   (N,) nats in [0, ln K]: the same, of the most uncertain token
     slot_mass           (N, S), at least 0: expected number of tokens inside a slot of each label
     embedding           (N, E) of length 1: mean over the replicates of the utterance's representation, each
-                        brought to length 1 first
+                        brought to length 1 first; 0 where no unit of it is active, such as for an empty text
+                        before a model of a single class
     """
 
     domain_probs: Floats
