@@ -11,19 +11,20 @@ from plugin.records import TrainingExample
 from tests.unit.model.corpus import SMALL, templated
 
 
-@pytest.fixture(autouse=True, scope="session")
-def two_threads() -> Iterator[None]:
+@pytest.fixture(autouse=True, scope="package")
+def one_thread() -> Iterator[None]:
+    """Networks this small only lose time to the threads' waiting for one another."""
     before = torch.get_num_threads()
-    torch.set_num_threads(min(2, before))
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def examples() -> list[TrainingExample]:
     return templated()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ensemble(examples: list[TrainingExample]) -> Ensemble:
     return train(examples, examples, SMALL)

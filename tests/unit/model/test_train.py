@@ -58,6 +58,17 @@ def test_one_seed_gives_one_ensemble_to_the_bit(brief: Ensemble, examples: list[
     assert again.data_hash == brief.data_hash == data_hash(examples)
 
 
+def test_two_threads_give_one_ensemble_to_the_bit(examples: list[TrainingExample]) -> None:
+    wide = replace(BRIEF, width=64, hidden=128, batch_size=42)
+    torch.set_num_threads(2)
+    try:
+        first, second = (train(examples, [], wide) for _ in range(2))
+        assert same_weights(first, second)
+        assert identical(first.predict(TEXTS), second.predict(TEXTS))
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_another_seed_gives_another_ensemble(brief: Ensemble, examples: list[TrainingExample]) -> None:
     other = train(examples, [], replace(BRIEF, seed=8))
     assert other.data_hash == brief.data_hash
