@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -92,6 +93,10 @@ class Annotator:
         for key in keys:
             self.page.keyboard.press(key)
 
+    def choose(self, name: str) -> None:
+        """A choice on the screen by mouse; beside its name stands its key."""
+        self.page.locator("label", has_text=re.compile(rf"^{re.escape(name)}(\[.*\])?$")).filter(visible=True).click()
+
     def mark(self, words: str) -> None:
         """Drag the mouse over some words, from a little within the first letter to a little within the last."""
         text = self._utterance.inner_text()
@@ -115,9 +120,8 @@ class Annotator:
         with self.page.expect_response(lambda answer: "/annotations" in answer.url and answer.request.method == "POST"):
             self.page.keyboard.press("Control+Enter")
 
-    def has_finished(self) -> bool:
-        self.page.get_by_text("You've completed all tasks").wait_for()
-        return True
+    def see_the_end(self) -> None:
+        self.page.get_by_text("No More Tasks Left in Queue").wait_for()
 
     def _chosen(self, title: str) -> str:
         heading = self.page.get_by_role("heading", name=title, exact=True).filter(visible=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,7 +27,8 @@ pytestmark = [
     pytest.mark.label_studio,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install chromium to run the browser tests"),
 ]
-LOCALE, DOMAIN = "xx-BROWSER", "music"
+LOCALE, DOMAIN = "en-GB", "music"
+SONG_KEY = "9"
 HEARD = (RIGHT, WRONG, NOISE, URDU, THAI)
 
 
@@ -37,28 +39,33 @@ def transaction(clean_database_url: str) -> Iterator[TransactionMaker]:
     engine.dispose()
 
 
+@pytest.fixture
+def client(label_studio_server: LabelStudioServer) -> Iterator[SdkLabelStudio]:
+    with closing(SdkLabelStudio(label_studio_server.url, label_studio_server.token)) as client:
+        yield client
+
+
 def test_an_annotator_accepts_fixes_and_rejects(
-    transaction: TransactionMaker, label_studio_server: LabelStudioServer, tmp_path: Path
+    transaction: TransactionMaker, client: SdkLabelStudio, label_studio_server: LabelStudioServer, tmp_path: Path
 ) -> None:
-    server = label_studio_server
-    client = SdkLabelStudio(server.url, server.token)
     queue = pool.publish(transaction, client, FakeScorer(VOCABULARY), LOCALE, DOMAIN, HEARD)
     heard = {one.text: one for one in HEARD}
     assert CHROMIUM is not None
     with chromium(CHROMIUM) as browser:
-        annotator = Annotator(browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}), server.url)
-        annotator.log_in(server.annotators(1)[0])
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        annotator = Annotator(page, label_studio_server.url)
+        annotator.log_in(label_studio_server.annotators(1)[0])
         annotator.open(project_title(LOCALE, DOMAIN))
         for text in queue.texts:
             screen = annotator.see(text)
             assert (screen.domain, screen.intent) == (DOMAIN, heard[text].intent)
             assert sorted(screen.slots) == sorted(heard[text].slots)
-            assert "The assistant understood music" in screen.reason
+            assert screen.reason.startswith("The assistant understood music")
             if text == RIGHT.text:
-                annotator.page.screenshot(path=tmp_path / "queue.png")
+                page.screenshot(path=tmp_path / "queue.png")  # the README's picture
             answer(annotator, text)
             annotator.submit()
-        assert annotator.has_finished()
+        annotator.see_the_end()
 
     reconcile(transaction, client, pool.INSTANCE, queue.project_id, overlap=timedelta(minutes=5), force=True)
     with transaction() as session:
@@ -72,17 +79,22 @@ def test_an_annotator_accepts_fixes_and_rejects(
         WRONG.text: "fix",
         NOISE.text: "reject",
     }
-    assert (said[WRONG.text].domain, said[WRONG.text].intent) == ("music", "music_query")
+    assert (said[WRONG.text].domain, said[WRONG.text].intent) == (DOMAIN, "music_query")
+    assert said[WRONG.text].slots == [pool.span(WRONG.text, "blue train", "song")]
+    assert said[NOISE.text].note == "nobody spoke"
     for one in (RIGHT, URDU, THAI):
         assert sorted(said[one.text].slots) == sorted(one.spans())
 
 
 def answer(annotator: Annotator, text: str) -> None:
-    """Accept and reject by one key; fix what is wrong by mouse, as most people do."""
+    """Accept by one key; fix by mouse, as most people do; reject with a note."""
     if text == WRONG.text:
-        annotator.page.get_by_text("music_query", exact=True).locator("visible=true").first.click()
+        annotator.choose("music_query")
+        annotator.press(SONG_KEY)
+        annotator.mark("blue train")
         annotator.press("2")
     elif text == NOISE.text:
         annotator.press("3")
+        annotator.note("nobody spoke")
     else:
         annotator.press("1")
