@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from plugin.settings import Settings
 from plugin.web.app import create_app
 from plugin.wiring import Wiring
+from tests.unit.web.logs import logged
 
 TOKEN = "the-ingest-token"
 SECRET = "the-webhook-secret"
@@ -81,7 +82,8 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
 def _no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     caplog.set_level(logging.DEBUG)
     yield
-    assert not [secret for secret in SECRETS if secret in caplog.text]
+    text = logged(caplog)
+    assert not [secret for secret in SECRETS if secret in text]
 
 
 @pytest.fixture
