@@ -193,16 +193,6 @@ def mark_annotated(session: Session, queue_id: int, task_ids: Sequence[int], at:
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
-def mark_reopened(session: Session, queue_id: int, task_ids: Sequence[int], at: datetime) -> int:
-    """Tasks whose annotation was taken back: they are served again."""
-    result = session.execute(
-        update(QueueTask)
-        .where(QueueTask.queue_id == queue_id, QueueTask.task_id.in_(task_ids), QueueTask.state == "annotated")
-        .values(state="published", state_since=at)
-    )
-    return int(result.rowcount)  # type: ignore[attr-defined]
-
-
 def mark_removed(session: Session, queue_id: int, task_ids: Sequence[int]) -> int:
     """Tasks that are no longer in Label Studio. An annotated one stays annotated: its work was collected."""
     result = session.execute(
