@@ -38,9 +38,15 @@ def to_json(about: dict[str, Any], found: Sequence[Comparison], repeat: int) -> 
 
 
 def print_table(console: Console, about: dict[str, Any], found: Sequence[Comparison], repeat: int) -> None:
-    table = Table(title=f"utterances a second: median, range of {repeat}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=f"utterances a second: median, range of {repeat}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for column in ("", "n", "Assay", "reference", "ratio"):
-        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+        table.add_column(column, justify="right" if column else "left", overflow="fold")
     for one in found:
         table.add_row(
             f"{one.name}\nvs {one.against}",
