@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from plugin.model.config import TrainConfig
+from plugin.model.config import Schedule, TrainConfig
 from plugin.model.ensemble import Ensemble
 from plugin.model.labels import canonical_order, data_hash, numbers_of
 from plugin.model.network import resolve_device
@@ -18,6 +18,13 @@ from tests.unit.model.compare import identical
 from tests.unit.model.corpus import BRIEF, SMALL, mislabelled, plain_example, separable
 
 TEXTS = ["play halo", "wake me up at noon", "will it rain in oslo", "sing", ""]
+
+
+class SteadySchedule(Schedule):
+    """Does not slow down towards its end, so that a short run is the beginning of a long one."""
+
+    def rate(self, step: int) -> float:
+        return 1.0
 
 
 @pytest.fixture(scope="module")
@@ -131,13 +138,24 @@ def test_dev_never_trains_weights(brief: Ensemble, examples: list[TrainingExampl
     assert with_dev.data_hash == brief.data_hash
 
 
-def test_the_early_checkpoint_is_the_network_after_that_epoch(examples: list[TrainingExample]) -> None:
-    last = train(examples, [], replace(BRIEF, early_epoch=2))
+def test_the_early_checkpoint_is_the_network_after_its_step(examples: list[TrainingExample]) -> None:
+    data = TrainingData.prepare(canonical_order(examples), BRIEF)
+    cpu = resolve_device("cpu")
+    _, early = fit(data, BRIEF, BRIEF.seeds, SteadySchedule(8, steps=12, early_epoch=1, early_step=6), cpu)
+    short, _ = fit(data, BRIEF, BRIEF.seeds, SteadySchedule(8, steps=6, early_epoch=1, early_step=6), cpu)
+    assert torch.equal(early.table, short.table)
+    assert early.weights.keys() == {name for name in short.weights if not name.startswith(("intent", "tag"))}
+    assert all(torch.equal(weight, short.weights[name]) for name, weight in early.weights.items())
+
+
+def test_early_probabilities_are_those_of_the_early_checkpoint_not_scaled(examples: list[TrainingExample]) -> None:
+    last = train(examples, examples, replace(BRIEF, early_epoch=2))
     assert last.el2n_epoch == 2
+    assert last.temperature["domain"] != 1.0
     logits, _ = last.head_logits(TEXTS)
     found = last.predict(TEXTS).early_domain_probs
     np.testing.assert_allclose(found, softmax(logits, axis=-1), atol=1e-6)
-    first = train(examples, [], replace(BRIEF, early_epoch=1))
+    first = train(examples, examples, replace(BRIEF, early_epoch=1))
     assert first.el2n_epoch == 1
     assert same_weights(first, last)
     assert np.abs(first.predict(TEXTS).early_domain_probs - found).max() > 1e-3
