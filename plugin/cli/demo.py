@@ -27,7 +27,7 @@ def demo(
     ] = None,
     locale: Annotated[str, typer.Option(help="Of the demo corpus, where no --data is given.")] = "en",
     reviews: Annotated[int, typer.Option(min=1, help="What the simulated annotator reviews.")] = 200,
-    trusted: Annotated[int, typer.Option(min=1, help="Gold utterances to begin with.")] = 2000,
+    trusted: Annotated[int, typer.Option(min=1, help="Gold utterances to begin with.")] = 1000,
 ) -> None:
     """Start everything and show the main job: ingest, score, select, review (simulated), retrain, evaluate."""
     if data is not None and not data.is_file():
@@ -72,16 +72,17 @@ def main_job(locale: str, pool: Path, source: str, reviews: int) -> None:
         run("evaluation", "run", "--locale", locale, "--test-set", test_set, "--seed", SEED)
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "plugin.cli", *map(str, arguments)]
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "plugin.cli", *words]
 
 
 def run(*arguments: object) -> None:
     """Show the command, run it, and stop the demo where it fails."""
-    console.print(f"\n[bold green]$[/] [bold]assay {' '.join(map(shown, arguments))}[/]", highlight=False)
-    done = subprocess.run(command(*arguments), check=False)
+    words = list(map(shown, arguments))
+    console.print(f"\n[bold green]$[/] [bold]assay {' '.join(words)}[/]", highlight=False)
+    done = subprocess.run(command(*words), check=False)
     if done.returncode:
-        raise CliError(f"`assay {' '.join(map(shown, arguments))}` ended with exit code {done.returncode}")
+        raise CliError(f"`assay {' '.join(words)}` ended with exit code {done.returncode}")
 
 
 def ask(*arguments: str) -> Any:
