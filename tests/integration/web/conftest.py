@@ -89,7 +89,7 @@ def _read(message: bytes | str) -> tuple[str, list[Any]]:
 
 @pytest.fixture
 def broker(redis_url: str) -> Iterator[Broker]:
-    with redis.Redis.from_url(redis_url) as client:
+    with redis.Redis.from_url(redis_url, socket_timeout=2 * SECONDS) as client:
         client.delete(*WORDS)
         yield Broker(client)
         client.delete(*WORDS)
