@@ -9,6 +9,8 @@ from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
+CONNECT_SECONDS = 5
+
 TransactionMaker = Callable[[], AbstractContextManager[Session]]
 
 
@@ -21,7 +23,8 @@ def psycopg_url(url: str) -> URL:
 
 
 def make_engine(url: str, *, pool_size: int = 5) -> Engine:
-    return create_engine(psycopg_url(url), pool_size=pool_size, pool_pre_ping=True)
+    patience = {"connect_timeout": CONNECT_SECONDS}
+    return create_engine(psycopg_url(url), pool_size=pool_size, pool_pre_ping=True, connect_args=patience)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from plugin.settings import Settings, SettingsError, get_settings
 
 log = logging.getLogger(__name__)
 
+BROKER_SECONDS = 2
+
 
 @dataclass(frozen=True)
 class Wiring:
@@ -112,8 +114,12 @@ def make_celery(broker_url: str) -> Celery:
     app = Celery("assay-sender", broker=broker_url)
     app.conf.update(
         task_ignore_result=True,
-        broker_transport_options={"socket_connect_timeout": 2, "max_retries": 0},
-        broker_connection_timeout=2,
+        broker_transport_options={
+            "socket_connect_timeout": BROKER_SECONDS,
+            "socket_timeout": BROKER_SECONDS,  # a broker that takes the connection and says nothing is away too
+            "max_retries": 0,
+        },
+        broker_connection_timeout=BROKER_SECONDS,
     )
     return app
 

@@ -9,11 +9,10 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import text
 
-from plugin.wiring import Wiring
+from plugin.wiring import BROKER_SECONDS, Wiring
 
 log = logging.getLogger(__name__)
 
-BROKER_SECONDS = 2.0
 
 router = APIRouter(prefix="/health")
 
@@ -51,7 +50,5 @@ def ask_database(wiring: Wiring) -> None:
 
 
 def ask_broker(wiring: Wiring) -> None:
-    """A broker that takes the connection and says nothing is away too."""
-    patience = {"socket_timeout": BROKER_SECONDS}
-    with wiring.celery.connection_for_write(connect_timeout=BROKER_SECONDS, transport_options=patience) as connection:
+    with wiring.celery.connection_for_write() as connection:
         connection.ensure_connection(max_retries=0, timeout=BROKER_SECONDS)
