@@ -134,11 +134,6 @@ def test_a_batch_holds_at_least_one(ensemble: Ensemble) -> None:
         ensemble.predict(PLAIN, batch_size=0)
 
 
-def test_the_corpus_is_known_by_heart(ensemble: Ensemble) -> None:
-    hypothesis = ensemble.predict(["play yellow submarine"]).hypotheses[0]
-    assert (hypothesis.domain, hypothesis.intent) == ("music", "music_play")
-
-
 @pytest.mark.parametrize(
     ("corpus", "config"),
     [
