@@ -49,8 +49,8 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="For programs, with every repetition.")] = False,
 ) -> None:
     """Measure throughput, each figure beside its reference. ASSAY_DEVICE and ASSAY_TORCH_THREADS apply."""
-    about = report.machine()
     settings = load_settings(with_stack_file=False)
+    about = report.machine(settings)
     names = [name for name in Name if not only or name in only]
     with servers.scratch_folder() as folder, postgres_server(folder) as server:
         data.migrated(server, TEMPLATE)
@@ -75,7 +75,7 @@ def postgres_server(folder: Path) -> Iterator[PostgresServer]:
 
 
 def say(line: str) -> None:
-    errors.print(line, highlight=False, markup=False)
+    errors.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

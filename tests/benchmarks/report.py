@@ -7,20 +7,24 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import psutil
+import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from plugin import __version__
+from plugin.model.network import resolve_device
+from plugin.settings import Settings
+from plugin.wiring_ml import use_device
 from tests.benchmarks.compare import Comparison, Spread
 
 
-def machine() -> dict[str, Any]:
+def machine(settings: Settings) -> dict[str, Any]:
     """`load` is that of the last minute before the run: others' work slows both sides, and not always alike."""
+    device = use_device(settings)
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "assay": __version__,
@@ -28,7 +32,9 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "architecture": platform.machine(),
         "python": platform.python_version(),
-        "torch": version("torch"),
+        "torch": torch.__version__,
+        "device": str(resolve_device(device)),
+        "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 2),
     }
 
@@ -59,7 +65,7 @@ def print_table(console: Console, about: dict[str, Any], found: Sequence[Compari
     console.print(
         f"{about['date']} · Assay {about['assay']} · {about['cores']} cores {about['architecture']}, "
         f"{about['memory_gib']} GiB · load {about['load']} at the start\n"
-        f"Python {about['python']} · torch {about['torch']}",
+        f"Python {about['python']} · torch {about['torch']} on {about['device']}, threads: {about['threads']}",
         highlight=False,
     )
 

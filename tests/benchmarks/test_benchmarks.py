@@ -84,7 +84,7 @@ def test_a_wide_table_fits_a_terminal_of_80_columns() -> None:
     ours, reference = Spread.of([123_456.0, 234_567.0]), Spread.of([1_234_567.0, 2_345_678.0])
     found = [Comparison("scoring", "forward pass", 1_000_000, ours, reference, Spread.of([0.1, 0.1]))]
     output = io.StringIO()
-    about = report.machine()
+    about = report.machine(Settings(torch_threads=1))
     report.print_table(Console(file=output, width=80), about, found, 5)
     lines = output.getvalue().splitlines()
     assert max(len(line) for line in lines) <= 80
