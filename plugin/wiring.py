@@ -11,10 +11,11 @@ from typing import Any
 from celery import Celery
 from kombu import pools
 from kombu.exceptions import OperationalError as BrokerError
+from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from db.session import TransactionMaker, advisory_lock, make_engine, transaction_maker
-from plugin.label_studio.client import LabelStudio, SdkLabelStudio
+from plugin.label_studio.protocol import LabelStudio
 from plugin.services.ingest import Collected, reconcile
 from plugin.services.queues import Published, Webhook, publish
 from plugin.settings import Settings, SettingsError, get_settings
@@ -42,12 +43,16 @@ class Wiring:
 
     @cached_property
     def label_studio(self) -> LabelStudio:
-        url = self.settings.label_studio_url
-        if url is None:
-            raise SettingsError("ASSAY_LABEL_STUDIO_URL is not set, and no `assay up` has run in ASSAY_HOME")
+        return self.label_studio_as(required(self.settings, "label_studio_token"))
+
+    def label_studio_as(self, token: str) -> LabelStudio:
+        """Label Studio as the owner of `token` sees it."""
+        # Its SDK loads pandas and more: a second that most commands need not spend.
+        from plugin.label_studio.client import SdkLabelStudio
+
         return SdkLabelStudio(
-            url,
-            required(self.settings, "label_studio_token"),
+            required(self.settings, "label_studio_url"),
+            token,
             timeout_s=self.settings.label_studio_timeout_seconds,
             chunk=self.settings.label_studio_import_chunk,
         )
@@ -106,7 +111,7 @@ def required(settings: Settings, name: str) -> str:
     value = getattr(settings, name)
     if value is None:
         raise SettingsError(f"ASSAY_{name.upper()} is not set, and no `assay up` has run in ASSAY_HOME")
-    return str(value.get_secret_value())
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def make_celery(broker_url: str) -> Celery:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.exc import OperationalError
 
-from plugin.label_studio.client import LabelStudioError
+from plugin.label_studio.errors import LabelStudioError
 from plugin.services import ingest
 from plugin.wiring import get_wiring
 from tasks.app import app

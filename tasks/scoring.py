@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from plugin.wiring_ml import load_scorer
 from sqlalchemy.exc import OperationalError
 
 from plugin.services import scoring
 from plugin.services.ports import Scorer
 from plugin.wiring import get_wiring
+from plugin.wiring_ml import load_scorer
 from tasks.app import app
 
 POLICY = {"autoretry_for": (OperationalError,), "retry_backoff": 2, "retry_jitter": True, "max_retries": 8}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy.exc import OperationalError
 
 from db.repositories import queues as queue_rows
-from plugin.label_studio.client import LabelStudioError
+from plugin.label_studio.errors import LabelStudioError
 from plugin.services import queues, selection
 from plugin.wiring import get_wiring
 from tasks.app import app

@@ -14,7 +14,7 @@ from plugin.cli.output import print_json, print_table, progress_bar
 from plugin.cli.status import queue_url
 from plugin.formats.files import open_records
 from plugin.formats.record import parse_gold
-from plugin.label_studio.client import SdkLabelStudio
+from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.simulated_annotator import SIMULATED_EMAIL, SimulatedAnnotator, truth_of
 from plugin.records import Hypothesis
 from plugin.services.queues import label_set, open_external_ids
@@ -98,15 +98,13 @@ def shares(open_tasks: dict[int, int], count: int) -> dict[int, int]:
     return given
 
 
-def annotators_client(wiring: Wiring) -> SdkLabelStudio:
+def annotators_client(wiring: Wiring) -> LabelStudio:
     """The account is made once; its token is kept beside the stack's other secrets."""
-    url = wiring.settings.label_studio_url
-    if url is None:
-        raise CliError("ASSAY_LABEL_STUDIO_URL is not set, and no `assay up` has run in ASSAY_HOME")
+    url = required(wiring.settings, "label_studio_url")
     home = Home(wiring.settings.home.resolve())
     token = home.kept_secrets().get(SECRET)
     if token is None or not accounts.token_works(url, token):
         admin = required(wiring.settings, "label_studio_token")
         token = accounts.sign_up(url, admin, SIMULATED_EMAIL, secrets.token_urlsafe(16)).token
         home.keep_secret(SECRET, token)
-    return SdkLabelStudio(url, token, timeout_s=wiring.settings.label_studio_timeout_seconds)
+    return wiring.label_studio_as(token)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from plugin.cli import data, db, demo, evaluation, ingest, label_studio, policy, scoring, selection, stack, status
 from plugin.cli.errors import CliError
 from plugin.formats.source import UnreadableFileError
-from plugin.label_studio.client import LabelStudioError
+from plugin.label_studio.errors import LabelStudioError
 from plugin.settings import SettingsError
 from plugin.stack.part import StackError
 

@@ -28,7 +28,6 @@ from plugin.label_studio.payloads import (
     parse_present,
     parse_task,
 )
-from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import TABS, tab_data
 from plugin.label_studio.screen import has_marker
 
@@ -287,6 +286,3 @@ def _updated_since(moment: datetime) -> Json:
 
 def _differs(present: object, wanted: object) -> bool:
     return set(present) != set(wanted) if isinstance(present, list) and isinstance(wanted, list) else present != wanted
-
-
-__all__ = ["SECRET_HEADER", "DrawnTask", "LabelStudio", "LabelStudioError", "SdkLabelStudio"]

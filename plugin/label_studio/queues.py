@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
-
-from label_studio_sdk.label_interface.interface import LabelInterface
+from typing import TYPE_CHECKING, Any
 
 from plugin.label_studio.controls import DOMAIN, REASON, SLOTS, UTTERANCE, intent_control
 from plugin.label_studio.screen import LabelSet, instruction, label_config, queue_marker
 from plugin.records import Hypothesis
+
+if TYPE_CHECKING:
+    from label_studio_sdk.label_interface.interface import LabelInterface
 
 # Label Studio drops predictions whose score lies outside [0, 1]. Two million places, and 32 halvings between two.
 RANK_GAP = 2.0**-21
@@ -190,6 +191,9 @@ def check_tasks(tasks: Iterable[QueueTask], config: str, labels: LabelSet) -> No
     Label Studio's open-source server validates nothing at import, and drops invalid predictions silently.
     Raises InvalidPredictionError with the first few problems.
     """
+    # Loading it takes half a second, which every command would pay at the top of the file.
+    from label_studio_sdk.label_interface.interface import LabelInterface
+
     interface = LabelInterface(config)
     problems: list[str] = []
     seen: set[int] = set()

@@ -25,7 +25,7 @@ from db.repositories import models, selections
 from db.repositories import queues as queue_rows
 from db.repositories.queues import PlannedItem
 from db.session import TransactionMaker
-from plugin.label_studio.client import LabelStudio
+from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import (
     LabelSet,
     check_tasks,

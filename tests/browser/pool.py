@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db.repositories import queues as queue_rows
 from db.repositories import selections
 from db.session import TransactionMaker
-from plugin.label_studio.client import LabelStudio
+from plugin.label_studio.protocol import LabelStudio
 from plugin.records import Vocabulary
 from plugin.services import policies, queues, scoring, selection
 from plugin.services.ports import Scorer

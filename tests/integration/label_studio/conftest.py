@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from plugin.label_studio.client import LabelStudio, SdkLabelStudio
+from plugin.label_studio.client import SdkLabelStudio
+from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import LabelSet, QueueTask, project_settings, rank_codes, task_json
 from plugin.label_studio.screen import queue_marker
 from plugin.records import Hypothesis, Slot

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from plugin.label_studio.client import LabelStudio, LabelStudioError
 from plugin.label_studio.controls import NOTE, VERDICT
+from plugin.label_studio.errors import LabelStudioError
+from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import (
     between,
     label_regions,

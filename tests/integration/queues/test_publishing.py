@@ -12,7 +12,7 @@ from db.models import Queue, QueueTask
 from db.repositories import queues as queue_rows
 from db.repositories import selections
 from db.session import TransactionMaker
-from plugin.label_studio.client import LabelStudioError
+from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.simulated_annotator import SimulatedAnnotator
 from plugin.records import Hypothesis
 from plugin.services import policies, queues, scoring, selection
