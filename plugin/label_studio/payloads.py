@@ -22,6 +22,8 @@ Json = Mapping[str, Any]
 
 # Label Studio cuts its column of model versions at 500 characters, and then takes the quotes off: half is surely whole.
 VERSIONS_WHOLE = 250
+# What Python raises on JSON of another shape than expected.
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 EMAIL_IN_USERNAME = re.compile(r"(\S+@\S+), \d+$")
 
 
@@ -37,6 +39,7 @@ class TaskState:
     has_draft somebody has begun and not submitted (whose draft, only they are told)
     scores    model version -> rank code of the prediction under it
     problems  annotations that could not be read, one sentence each
+    is_readable  False: of the task itself no more than id, project and time is known
     """
 
     task_id: int
@@ -48,6 +51,7 @@ class TaskState:
     scores: Mapping[str, float]
     updated_at: datetime
     problems: tuple[str, ...] = ()
+    is_readable: bool = True
 
     @property
     def is_untouched(self) -> bool:
@@ -96,20 +100,25 @@ class Reading:
 def parse_task(task: Json) -> TaskState:
     """One task of `GET /api/tasks?fields=all`. Raises PayloadError only if it is no task at all."""
     try:
+        task_id, project_id, updated_at = int(task["id"]), int(task["project"]), _time(task["updated_at"])
+    except UNREADABLE as error:
+        raise PayloadError(f"Label Studio sent a task without a proper {error}: {_brief(task)}") from error
+    try:
         reviews, problems = _parse_reviews(task)
         return TaskState(
-            task_id=int(task["id"]),
-            project_id=int(task["project"]),
+            task_id=task_id,
+            project_id=project_id,
             utterance_id=_utterance_id(task),
             reviews=tuple(reviews),
-            skipped=sum(bool(annotation["was_cancelled"]) for annotation in task["annotations"]),
+            skipped=sum(bool(annotation.get("was_cancelled")) for annotation in task["annotations"]),
             has_draft=bool(task["draft_exists"] or task["drafts"]),
             scores={str(item["model_version"]): float(item["score"] or 0) for item in task["predictions"]},
-            updated_at=_time(task["updated_at"]),
+            updated_at=updated_at,
             problems=tuple(problems),
         )
-    except (KeyError, TypeError) as error:
-        raise PayloadError(f"Label Studio sent a task without a proper {error}: {_brief(task)}") from error
+    except UNREADABLE as error:
+        problem = f"task {task_id} cannot be read: {type(error).__name__}: {error}"
+        return TaskState(task_id, project_id, None, (), 0, False, {}, updated_at, (problem,), is_readable=False)
 
 
 def parse_present(task: Json) -> Present:
@@ -168,7 +177,9 @@ def read_result(result: Iterable[Json], text: str, where: str = "result") -> Rea
     slots: set[Slot] = set()
     note = ""
     for region in result:
-        name, value = str(region["from_name"]), region["value"]
+        name, value = str(region.get("from_name")), region.get("value")
+        if not isinstance(value, Mapping):
+            continue  # a relation between two regions: it has no control of its own, and says nothing of the label
         if name == SLOTS:
             slots.update(_slots(value, text, where))
         elif name == NOTE:
@@ -222,12 +233,14 @@ def parse_webhook(body: object) -> WebhookEvent:
 def _parse_reviews(task: Json) -> tuple[list[Review], list[str]]:
     reviews, problems = [], []
     for annotation in task["annotations"]:
-        if annotation["was_cancelled"]:
+        if annotation.get("was_cancelled"):
             continue
         try:
             reviews.append(parse_review(annotation, task))
         except PayloadError as error:
             problems.append(str(error))
+        except UNREADABLE as error:
+            problems.append(f"annotation {annotation.get('id')} of task {task['id']}: {type(error).__name__}: {error}")
     return reviews, problems
 
 

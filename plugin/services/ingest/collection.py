@@ -201,7 +201,7 @@ def find_gone(label_studio: ReviewSource, poll: Poll) -> set[int]:
 def write(session: Session, instance: str, poll: Poll, listing: Listing) -> Collected:
     """Store what was listed. A deleted annotation is withdrawn; a deleted task's annotations stay: they were made."""
     rows, problems = to_rows(session, poll.queue_id, listing.states)
-    task_ids = [state.task_id for state in listing.states]
+    task_ids = [state.task_id for state in listing.states if state.is_readable]
     written = annotation_rows.put_reviews(session, instance, rows)
     withdrawn = annotation_rows.withdraw(session, instance, task_ids, [row.annotation_id for row in rows])
     annotated = queue_rows.mark_annotated(

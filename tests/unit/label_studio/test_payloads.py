@@ -153,6 +153,44 @@ def test_what_cannot_be_read_is_a_problem_and_stops_nothing_else(
     assert not state.is_untouched
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right", "labels": []},
+        {"from_name": "utt", "type": "labels"},
+        {"from_name": "slots", "value": None},
+    ],
+)
+def test_a_region_without_a_control_or_a_value_says_nothing(odd: dict[str, Any]) -> None:
+    submitted = annotation(*FILLED, odd, choice("verdict", "accept"))
+    state = parse_task(task(submitted))
+    assert [review.verdict for review in state.reviews] == [Verdict.ACCEPT]
+    assert state.problems == ()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"result": ["nonsense"]},
+        {"result": None},
+        {"result": [{"from_name": "domain", "value": {"choices": {"a": 1}}}]},
+        {"result": [{"from_name": "slots", "value": {"start": 0, "end": 4, "labels": 7}}]},
+        {"lead_time": "long"},
+        {"created_at": "yesterday"},
+        {"updated_at": None},
+    ],
+)
+def test_an_annotation_of_another_shape_is_one_named_problem(broken: dict[str, Any]) -> None:
+    good = annotation(*FILLED, choice("verdict", "accept"), id=6)
+    bad = (
+        annotation(*FILLED, choice("verdict", "accept"), **broken) if "result" not in broken else annotation() | broken
+    )
+    state = parse_task(task(bad, good))
+    assert [review.annotation_id for review in state.reviews] == [6]
+    assert len(state.problems) == 1
+    assert state.problems[0].startswith("annotation 5 of task 1: ")
+
+
 def test_a_skip_is_counted_and_a_draft_is_seen() -> None:
     assert parse_task(task(annotation(was_cancelled=True))).skipped == 1
     assert parse_task(task(draft_exists=True)).has_draft
@@ -166,8 +204,16 @@ def test_a_task_imported_by_hand_is_nobodys_utterance() -> None:
 
 
 def test_no_task_at_all_is_an_error() -> None:
-    with pytest.raises(PayloadError, match="'annotations'"):
+    with pytest.raises(PayloadError, match="'project'"):
         parse_task({"id": 1, "data": {}})
+
+
+@pytest.mark.parametrize("broken", [{"annotations": None}, {"data": None}, {"predictions": [{"score": "high"}]}])
+def test_a_task_of_another_shape_is_one_named_problem(broken: dict[str, Any]) -> None:
+    state = parse_task(task() | broken)
+    assert not state.is_readable
+    assert not state.is_untouched
+    assert state.problems[0].startswith("task 1 cannot be read: ")
 
 
 def webhook(action: str, **more: Any) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""What people and programs may leave in a task, and what is read of it: the fake and the real Label Studio alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plugin.label_studio.queues import label_regions, region
+from tests.integration.label_studio.conftest import PLAY, Site, queue_tasks
+
+RELATION = {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right", "labels": []}
+ACCEPT = region("verdict", "verdict", "choices", {"choices": ["accept"]})
+
+
+def accepted(text: str) -> list[dict[str, Any]]:
+    return [*label_regions(PLAY, text), dict(ACCEPT)]
+
+
+def test_a_relation_between_regions_is_left_out_of_the_label(site: Site) -> None:
+    project = site.queue()
+    task, *_ = queue_tasks(1)
+    (task_id,) = site.publish(project, [task])
+    site.annotators[0].submit_annotation(task_id, [*accepted(task.text), RELATION])
+    (state,) = site.admin.list_tasks(project)
+    assert [review.label for review in state.reviews] == [PLAY]
+    assert state.problems == ()
+
+
+def test_an_annotation_that_cannot_be_read_leaves_the_others_of_the_project(site: Site) -> None:
+    project = site.queue()
+    tasks = queue_tasks(2)
+    first, second = site.publish(project, tasks)
+    site.annotators[0].submit_annotation(first, [{"from_name": "domain", "value": {"choices": {"a": 1}}}])
+    site.annotators[0].submit_annotation(second, accepted(tasks[1].text))
+    states = list(site.admin.list_tasks(project))
+    assert [len(state.problems) for state in states] == [1, 0]
+    assert [len(state.reviews) for state in states] == [0, 1]
