@@ -7,6 +7,7 @@ wherever JavaScript counts two); a contract test and a browser test hold it to t
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -163,7 +164,7 @@ def parse_review(annotation: Json, task: Json) -> Review:
         verdict=verdict,
         label=None if verdict is Verdict.REJECT else reading.label,
         annotator=_annotator(annotation),
-        lead_time_s=None if annotation.get("lead_time") is None else float(annotation["lead_time"]),
+        lead_time_s=_lead_time(annotation),
         created_at=_time(annotation["created_at"]),
         updated_at=_time(annotation["updated_at"]),
         shown_blind=not task.get("predictions"),
@@ -287,6 +288,12 @@ def _annotator(annotation: Json) -> str:
         return str(by.get("email") or f"user {by.get('id')}")
     found = EMAIL_IN_USERNAME.search(str(annotation.get("created_username") or ""))
     return found.group(1) if found else f"user {by}"
+
+
+def _lead_time(annotation: Json) -> float | None:
+    """None where the browser's clock was set back meanwhile: Label Studio stores the difference as it comes."""
+    seconds = annotation.get("lead_time")
+    return float(seconds) if seconds is not None and 0 <= float(seconds) < math.inf else None
 
 
 def _versions(task: Json) -> str:

@@ -34,3 +34,13 @@ def test_an_annotation_that_cannot_be_read_leaves_the_others_of_the_project(site
     states = list(site.admin.list_tasks(project))
     assert [len(state.problems) for state in states] == [1, 0]
     assert [len(state.reviews) for state in states] == [0, 1]
+
+
+def test_a_negative_lead_time_is_no_lead_time(site: Site) -> None:
+    project = site.queue()
+    task, *_ = queue_tasks(1)
+    (task_id,) = site.publish(project, [task])
+    site.annotators[0].submit_annotation(task_id, accepted(task.text), lead_time_s=-3.2)
+    (state,) = site.admin.list_tasks(project)
+    assert [review.lead_time_s for review in state.reviews] == [None]
+    assert state.problems == ()

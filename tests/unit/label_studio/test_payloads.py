@@ -191,6 +191,12 @@ def test_an_annotation_of_another_shape_is_one_named_problem(broken: dict[str, A
     assert state.problems[0].startswith("annotation 5 of task 1: ")
 
 
+@pytest.mark.parametrize(("given", "kept"), [(-3.2, None), (0, 0.0), (float("nan"), None), (float("inf"), None)])
+def test_an_impossible_lead_time_is_none(given: float, kept: float | None) -> None:
+    submitted = annotation(*FILLED, choice("verdict", "accept"), lead_time=given)
+    assert parse_review(submitted, task(submitted)).lead_time_s == kept
+
+
 def test_a_skip_is_counted_and_a_draft_is_seen() -> None:
     assert parse_task(task(annotation(was_cancelled=True))).skipped == 1
     assert parse_task(task(draft_exists=True)).has_draft
