@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -17,6 +17,7 @@ PARTITIONED = ("scores", "features")
 
 def register(session: Session, **columns: Any) -> ModelVersion:
     """Insert a model version and make its partitions. Raises IntegrityError when the name is taken."""
+    _lock_partitioned(session)
     version = ModelVersion(**columns)
     session.add(version)
     session.flush()
@@ -25,13 +26,21 @@ def register(session: Session, **columns: Any) -> ModelVersion:
 
 
 def create_partitions(session: Session, version_id: int) -> None:
+    """Those that are not there yet; whoever scores with another version does not wait for it.
+
+    CREATE TABLE .. PARTITION OF would lock `scores` and `features` against readers and writers; ATTACH does not.
+    """
+    _lock_partitioned(session)
     for table in PARTITIONED:
-        session.execute(
-            text(
-                f"CREATE TABLE IF NOT EXISTS {table}_of_{version_id:d} PARTITION OF {table}"
-                f" FOR VALUES IN ({version_id:d})"
-            )
-        )
+        partition = f"{table}_of_{version_id:d}"
+        if session.scalar(select(func.to_regclass(partition))) is None:
+            session.execute(text(f"CREATE TABLE {partition} (LIKE {table} INCLUDING ALL)"))
+            session.execute(text(f"ALTER TABLE {table} ATTACH PARTITION {partition} FOR VALUES IN ({version_id:d})"))
+
+
+def _lock_partitioned(session: Session) -> None:
+    """One registration at a time. Before anything is written: a foreign key's partition locks `model_versions` too."""
+    session.execute(text(f"LOCK TABLE ONLY {', ONLY '.join(PARTITIONED)} IN SHARE UPDATE EXCLUSIVE MODE"))
 
 
 def external(session: Session, source: str, locale: str, code_version: str) -> ModelVersion:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.models import ModelVersion
@@ -83,7 +84,7 @@ def train(
     seed: int,
     progress: Progress | None,
 ) -> Iterator[Trained]:
-    """Train and save with no transaction open; the files go again if the block, which registers them, fails."""
+    """Train and save with no transaction open; the files go again if the block refuses to register them."""
 
     def watched(done: int, total: int) -> None:
         lease.check()
@@ -107,6 +108,9 @@ def train(
         raise EvaluationError(f"the model cannot be saved in {folder}: {error.strerror or error}") from error
     try:
         yield Trained(scorer, name, folder, sha256, TRUSTED_AND_POOL if arm.weak else TRUSTED)
+    except OperationalError:
+        # The commit may have been done all the same. Files that no version names harm nobody: `next_name` skips them.
+        raise
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
