@@ -20,9 +20,10 @@ def run() -> None:
     engine = make_engine(url)
     try:
         with engine.connect() as connection:
+            # Before the timeouts: whoever comes second waits for as long as the first one migrates.
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
             connection.execute(text("SET lock_timeout = '4s'"))
             connection.execute(text("SET statement_timeout = '10min'"))
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
             connection.commit()
             context.configure(
                 connection=connection,

@@ -24,7 +24,7 @@ def test_every_celery_task_is_named_routed_and_limited(name: str) -> None:
     word = name.partition(".")[0]
     assert task.__module__ == f"tasks.{word}"
     assert route(name) == {"queue": word}
-    assert task.time_limit or app.conf.task_time_limit
+    assert 0 < (task.time_limit or app.conf.task_time_limit or 0) <= 24 * 3600
     assert Exception not in getattr(task, "autoretry_for", ())
 
 

@@ -133,7 +133,7 @@ def list_(locale: Annotated[str | None, typer.Option()] = None, as_json: AsJson 
     if as_json:
         return print_json({"runs": rows})
     columns = ("id", "locale", "test_set", "state", "trigger", "requested_by", "created_at", "error")
-    return print_table("runs", columns, [[evaluation_table.plain(row[name]) for name in columns] for row in rows])
+    return print_table("runs", columns, [[row[name] for name in columns] for row in rows])
 
 
 @app.command("show")
@@ -174,7 +174,7 @@ def list_schedules(as_json: AsJson = False) -> None:
     if as_json:
         return print_json({"schedules": rows})
     columns = ("name", "locale", "test_set", "cron", "enabled", "next_due_at", "last_run_at")
-    return print_table("schedules", columns, [[evaluation_table.plain(row[name]) for name in columns] for row in rows])
+    return print_table("schedules", columns, [[row[name] for name in columns] for row in rows])
 
 
 @schedule.command("remove")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from rich.markup import escape
 
 from plugin.cli.output import console, print_table
 from plugin.services.evaluation import ALL_DOMAINS, BASELINE, CANDIDATE, HIGHER_IS_BETTER, METRICS, change_of
@@ -14,7 +11,8 @@ from plugin.services.evaluation import ALL_DOMAINS, BASELINE, CANDIDATE, HIGHER_
 PER_DOMAIN = ("semer", "dcer")
 FEW = 200  # test utterances; below, a domain's interval is too wide to decide by
 
-Metrics = Mapping[tuple[str, str], Mapping[str, Any]]  # (domain, metric) -> its row
+Row = Mapping[str, Any]
+Metrics = Mapping[tuple[str, str], Row]  # (domain, metric) -> its row
 
 
 def print_report(report: Mapping[str, Any]) -> None:
@@ -40,31 +38,27 @@ def headline(report: Mapping[str, Any]) -> str:
 
 def print_overall(baseline: Metrics, candidate: Metrics) -> None:
     n = candidate[ALL_DOMAINS, METRICS[0]]["n"]
-    rows = []
-    for metric in METRICS:
-        key = (ALL_DOMAINS, metric)
-        arrow = "higher is better" if metric in HIGHER_IS_BETTER else "lower is better"
-        change = candidate.get((ALL_DOMAINS, change_of(metric)))
-        rows.append([title(metric), share(baseline.get(key)), share(candidate.get(key)), relative(change), arrow])
-    columns = ["metric", ">baseline", ">candidate", ">relative change", ""]
-    print_table(f"all domains, n = {n}, with 95 % intervals", columns, rows)
+    rows = [[title(metric), *arms(baseline, candidate, ALL_DOMAINS, metric, share)] for metric in METRICS]
+    columns = ["metric", ">baseline", ">candidate", ">relative change"]
+    print_table(f"all domains, n = {n:,}, with 95 % intervals (↓ lower is better)", columns, rows)
 
 
 def print_domains(baseline: Metrics, candidate: Metrics) -> None:
     domains = sorted({domain for domain, _ in candidate if domain != ALL_DOMAINS})
-    columns = ["domain", ">n"]
     for metric in PER_DOMAIN:
-        columns += [f">{title(metric)} baseline", ">candidate", ">change"]
-    rows = [[domain, count(candidate, domain), *cells(baseline, candidate, domain)] for domain in domains]
-    print_table("by domain of the gold label", columns, rows)
+        rows = [
+            [domain, count(candidate, domain), *arms(baseline, candidate, domain, metric, plain_share)]
+            for domain in domains
+        ]
+        columns = ["domain", ">n", ">baseline", ">candidate", ">relative change"]
+        print_table(f"{title(metric)} by domain of the gold label", columns, rows)
 
 
-def cells(baseline: Metrics, candidate: Metrics, domain: str) -> Iterable[str]:
-    for metric in PER_DOMAIN:
-        for arm in (baseline, candidate):
-            row = arm.get((domain, metric))
-            yield "–" if row is None else f"{row['value']:.1%}"
-        yield relative(candidate.get((domain, change_of(metric))))
+def arms(
+    baseline: Metrics, candidate: Metrics, domain: str, metric: str, shown: Callable[[Row | None], str]
+) -> tuple[str, str, str]:
+    key = (domain, metric)
+    return shown(baseline.get(key)), shown(candidate.get(key)), relative(candidate.get((domain, change_of(metric))))
 
 
 def count(metrics: Metrics, domain: str) -> str:
@@ -92,27 +86,23 @@ def notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def title(metric: str) -> str:
-    return {"slot_f1": "slot F1", "exact_match": "exact match"}.get(metric, metric.replace("_", "-").upper())
+    name = {"slot_f1": "slot F1", "exact_match": "exact match"}.get(metric, metric.replace("_", "-").upper())
+    return f"{name} {'↑' if metric in HIGHER_IS_BETTER else '↓'}"
 
 
-def share(row: Mapping[str, Any] | None) -> str:
-    if row is None:
-        return "–"
-    return f"{row['value']:.1%}{interval(row, '.1%')}"
+def share(row: Row | None) -> str:
+    return "–" if row is None else f"{row['value']:.1%}{interval(row, '.1f')}"
 
 
-def relative(row: Mapping[str, Any] | None) -> str:
-    return "–" if row is None else f"{row['value']:+.1%}{interval(row, '+.1%')}"
+def plain_share(row: Row | None) -> str:
+    return "–" if row is None else f"{row['value']:.1%}"
 
 
-def interval(row: Mapping[str, Any], form: str) -> str:
+def relative(row: Row | None) -> str:
+    return "–" if row is None else f"{row['value']:+.1%}{interval(row, '+.1f')}"
+
+
+def interval(row: Row, form: str) -> str:
     if row["ci_low"] is None:
         return ""
-    return f" [{row['ci_low']:{form}}, {row['ci_high']:{form}}]"
-
-
-def plain(value: object) -> object:
-    """A table's cell: times without seconds, text that rich does not read as markup."""
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}"
-    return escape(value) if isinstance(value, str) else value
+    return f" [{100 * row['ci_low']:{form}}, {100 * row['ci_high']:{form}}]"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -216,6 +215,8 @@ def check_files(files: Sequence[str], rejects: Path | None) -> None:
         raise CliError("a file is named twice")
     if rejects is not None and rejects.resolve() in paths:
         raise CliError(f"--rejects {rejects} would overwrite the file that is read")
+    if rejects is not None and rejects.exists() and not rejects.is_file():
+        raise CliError(f"--rejects {rejects} is not a regular file")
     folders = {rejects.parent} if rejects is not None else {rejects_path(file).parent for file in files}
     for folder in folders:
         if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
@@ -238,11 +239,11 @@ def report(taken: Sequence[Taken], as_json: bool, about: dict[str, Any]) -> None
     total = sum((file.summary for file in taken), Summary())
     if as_json:
         return print_json({**about, **asdict(total), "files": [file.to_json() for file in taken]})
-    rows = [[escape(file.file), *asdict(file.summary).values()] for file in taken]
+    rows: list[list[object]] = [[file.file, *asdict(file.summary).values()] for file in taken]
     if len(rows) > 1:
         rows.append(["all", *asdict(total).values()])
     into = f" into {about['partition']}" if "partition" in about else ""
-    print_table(escape(f"source {about['source']}{into}"), ["file", *(f">{name}" for name in asdict(total))], rows)
+    print_table(f"source {about['source']}{into}", ["file", *(f">{name}" for name in asdict(total))], rows)
     for path in dict.fromkeys(file.rejects_file for file in taken if file.rejects_file):
         errors.print(f"Rejected records, each with its line and the reason: {path}", markup=False, soft_wrap=True)
     return None

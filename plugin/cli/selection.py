@@ -90,7 +90,8 @@ def show(
         ]
     if as_json:
         return print_json(items)
-    return print_table(f"round {selection_id}", fields, [[item[name] for name in fields] for item in items])
+    columns = ("domain", ">rank", ">utterance", "arms", "part", ">inclusion", ">score")
+    return print_table(f"round {selection_id}", columns, [list(item.values()) for item in items])
 
 
 @app.command()

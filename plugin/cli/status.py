@@ -48,7 +48,7 @@ def everything() -> dict[str, Any]:
 
 def queue_url(project_id: int | None) -> str | None:
     base = get_settings().label_studio_url
-    return None if base is None or project_id is None else f"{base.rstrip('/')}/projects/{project_id}/data"
+    return None if base is None or project_id is None else f"{base.rstrip('/')}/projects/{project_id}"
 
 
 def show(found: dict[str, Any]) -> None:
@@ -61,7 +61,7 @@ def show(found: dict[str, Any]) -> None:
     champions = {line["locale"]: line["champion"] for line in found["models"]}
     print_table(
         "utterances",
-        ["locale", ">ingested", ">scored", "champion", ">not yet scored by it"],
+        ["locale", ">ingested", ">scored", "champion", ">unscored by it"],
         [
             [locale, f"{row['ingested']:,}", f"{row['scored']:,}", champions.get(locale, "none"), unscored.get(locale)]
             for locale, row in found["utterances"]["by_locale"].items()
@@ -69,15 +69,12 @@ def show(found: dict[str, Any]) -> None:
     )
     print_table(
         "review queues",
-        ["locale", "domain", ">published", ">annotated", ">published before", "", "open"],
+        ["locale", "domain", ">items", ">done", ">since", "open"],
         [
-            [
-                queue["locale"], queue["domain"], queue["published"], queue["annotated"], age(queue["age_s"]),
-                "waits" if queue["waits_for_publishing"] else "", queue["url"],
-            ]
+            [queue["locale"], queue["domain"], queue["published"], queue["annotated"], published(queue), queue["url"]]
             for queue in found["queues"]
         ],
-    )  # fmt: skip
+    )
     reviews = ", ".join(f"{count} {verdict}" for verdict, count in found["annotations"].items())
     console.print(f"reviews: {reviews}")
     console.print("gold: " + (", ".join(f"{size:,} {name}" for name, size in found["gold"].items()) or "none"))
@@ -89,7 +86,11 @@ def show(found: dict[str, Any]) -> None:
         console.print(f"[yellow]{found['lags']['unhandled_webhooks']} webhooks wait to be handled[/]")
 
 
-def age(seconds: int | None) -> str:
-    if seconds is None:
-        return "never"
+def published(queue: dict[str, Any]) -> str:
+    if queue["waits_for_publishing"]:
+        return "waits"
+    return "never" if queue["age_s"] is None else age(queue["age_s"])
+
+
+def age(seconds: int) -> str:
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

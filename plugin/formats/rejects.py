@@ -35,6 +35,8 @@ class RejectWriter:
     """
 
     def __init__(self, path: Path) -> None:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"rejected records cannot be written to {path}: it is not a regular file")
         self.path = path
         self.count = 0
         self._unfinished = path.with_name(f".{path.name}.{os.getpid()}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,21 @@ def test_partitions_made_at_run_time_are_no_drift(clean_database_url: str) -> No
     engine.dispose()
     assert f"scores_of_{version.id}" in names
     assert migrate.drift(clean_database_url) == []
+
+
+def test_a_second_migration_waits_for_the_first(empty_database_url: str) -> None:
+    """Longer than `lock_timeout`, which is for locks on tables that others use."""
+    engine = create_engine(empty_database_url)
+    with ThreadPoolExecutor() as pool:
+        with engine.connect() as first:
+            first.execute(text("SELECT pg_advisory_lock(:key)"), {"key": 0x4153_5341_59})
+            second = pool.submit(migrate.upgrade, empty_database_url)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=5)
+            first.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": 0x4153_5341_59})
+        second.result(timeout=60)
+    engine.dispose()
+    assert migrate.drift(empty_database_url) == []
 
 
 def test_constraint_names_follow_the_convention() -> None:

@@ -70,10 +70,12 @@ def test_run_prints_the_table_and_writes_into_label_studio(wiring: FakeWiring) -
     shown = assay(*RUN, "--promote")
     assert "candidate: sw-KE-0002, trained on 18 utterances" in shown
     assert "n = 18" in shown
-    lines = [" ".join(line.replace("│", " ").split()) for line in shown.splitlines()]
-    assert any(line.startswith("DCER 33.3% [") and "] 0.0% -100.0% lower is better" in line for line in lines)
-    assert "audio 6 (few) 100.0% 0.0% -100.0% 100.0% 0.0% -100.0%" in lines
-    assert "music 6 (few) 0.0% 0.0% – 0.0% 0.0% –" in lines
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert any(line.startswith("DCER ↓ 33.3% [") and line.endswith("] 0.0% -100.0%") for line in lines)
+    by_domain = lines[lines.index("DCER ↓ by domain of the gold label") :]
+    assert "audio 6 (few) 100.0% 0.0% -100.0%" in by_domain
+    assert "music 6 (few) 0.0% 0.0% –" in by_domain
+    assert all(len(line) <= 80 for line in shown.splitlines() if "%" in line)
     assert "6 reviewed and 0 weak utterances" in shown
     assert "the candidate was promoted" in shown
     assert "SEMER 0.0%" in wiring.server.project(project_id).settings["description"]

@@ -241,6 +241,7 @@ def test_an_empty_file_is_no_error(assay: Assay, tmp_path: Path) -> None:
         (["utterances", "good.jsonl", "missing.jsonl"], "missing.jsonl"),
         (["utterances", "good.jsonl", "./good.jsonl"], "a file is named twice"),
         (["utterances", "good.jsonl", "--rejects", "good.jsonl"], "would overwrite"),
+        (["utterances", "good.jsonl", "--rejects", "folder.jsonl"], "is not a regular file"),
         (["utterances", "good.jsonl", "--rejects", "good.jsonl/x"], "no rejected records can be written"),
         (["utterances", "good.jsonl", "--source", " "], "--source: must not be blank"),
         (["annotations", "good.jsonl", "--partition", "pool"], "--partition: pool holds"),
