@@ -6,14 +6,17 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Boolean, func, literal_column, or_, select, text, update
+from sqlalchemy import Boolean, func, literal_column, or_, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from db.models import AnnotationRow
 from db.repositories.copying import copy_rows
 
 STAGING = "staging_gold"
+# A lone surrogate does not even reach the database: psycopg cannot encode it.
+REFUSALS = (IntegrityError, DataError, UnicodeEncodeError)
 
 
 class Gold(NamedTuple):
@@ -52,15 +55,22 @@ class Reviewed(NamedTuple):
     updated_at: datetime
 
 
+class Refused(NamedTuple):
+    """A review that the database does not take, and what it says of it."""
+
+    annotation_id: int
+    reason: str
+
+
 class Written(NamedTuple):
     new: int
     updated: int
+    refused: tuple[Refused, ...] = ()
 
-
-class AnnotationCounts(NamedTuple):
-    gold: int
-    reviews: int
-    withdrawn: int
+    def __add__(self, other: object) -> Written:
+        if not isinstance(other, Written):
+            return NotImplemented
+        return Written(self.new + other.new, self.updated + other.updated, self.refused + other.refused)
 
 
 PUT_GOLD = text(f"""
@@ -83,9 +93,25 @@ def put_gold(session: Session, instance: str, rows: Iterable[Gold]) -> None:
 
 
 def put_reviews(session: Session, instance: str, rows: Sequence[Reviewed]) -> Written:
-    """By (instance, annotation id); the newer `updated_at` wins, and one that is back is no longer withdrawn."""
+    """By (instance, annotation id); the newer `updated_at` wins, and one that is back is no longer withdrawn.
+
+    What a constraint or a column's type refuses is told, and stops none of the others: found by halving.
+    """
     if not rows:
         return Written(0, 0)
+    try:
+        with session.begin_nested():
+            return _put_reviews(session, instance, rows)
+    except REFUSALS as error:
+        if len(rows) == 1:
+            reason = str(getattr(error, "orig", error)).splitlines()[0]
+            return Written(0, 0, (Refused(rows[0].annotation_id, reason),))
+    half = len(rows) // 2
+    first, second = (put_reviews(session, instance, part) for part in (rows[:half], rows[half:]))
+    return first + second
+
+
+def _put_reviews(session: Session, instance: str, rows: Sequence[Reviewed]) -> Written:
     table = AnnotationRow.__table__
     statement = insert(AnnotationRow.__table__)  # type: ignore[arg-type]  # typed as FromClause, and a Table
     kept = {"instance", "annotation_id", "utterance_id", "revision", "created_at", "shown_blind"}
@@ -112,14 +138,3 @@ def withdraw(session: Session, instance: str, task_ids: Sequence[int], standing:
             .returning(AnnotationRow.task_id)
         )
     )
-
-
-def counts(session: Session) -> AnnotationCounts:
-    is_gold = AnnotationRow.annotation_id.is_(None)
-    stands = AnnotationRow.withdrawn_at.is_(None)
-    query = select(
-        func.count().filter(is_gold),
-        func.count().filter(~is_gold, stands),
-        func.count().filter(~is_gold, ~stands),
-    ).select_from(AnnotationRow)
-    return AnnotationCounts._make(session.execute(query).one())

@@ -203,6 +203,9 @@ def write(session: Session, instance: str, poll: Poll, listing: Listing) -> Coll
     rows, problems = to_rows(session, poll.queue_id, listing.states)
     task_ids = [state.task_id for state in listing.states if state.is_readable]
     written = annotation_rows.put_reviews(session, instance, rows)
+    refused = {row.annotation_id for row in written.refused}
+    problems.extend(f"annotation {row.annotation_id} cannot be stored: {row.reason}" for row in written.refused)
+    rows = [row for row in rows if row.annotation_id not in refused]
     withdrawn = annotation_rows.withdraw(session, instance, task_ids, [row.annotation_id for row in rows])
     annotated = queue_rows.mark_annotated(
         session, poll.queue_id, sorted({row.task_id for row in rows}), poll.started_at

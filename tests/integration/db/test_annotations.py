@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.models import AnnotationRow
 from db.repositories import annotations as annotation_rows
-from db.repositories.annotations import AnnotationCounts, Gold, Reviewed, Written
+from db.repositories import overview
+from db.repositories.annotations import Gold, Reviewed, Written
 from tests import factories
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -63,7 +63,7 @@ def test_what_no_longer_stands_is_withdrawn_and_may_come_back(session: Session) 
     assert annotation_rows.withdraw(session, "main", [10, 20], [1]) == [20]
     assert annotation_rows.withdraw(session, "main", [10, 20], [1]) == []
     assert [row.withdrawn_at is not None for row in rows(session)] == [False, True, False]
-    assert annotation_rows.counts(session) == AnnotationCounts(gold=0, reviews=2, withdrawn=1)
+    assert overview.verdicts(session) == {"accept": 0, "fix": 2, "reject": 0}
     assert annotation_rows.put_reviews(session, "main", found) == Written(0, 1)
     assert all(row.withdrawn_at is None for row in rows(session))
 
@@ -81,14 +81,32 @@ def test_gold_is_one_label_per_utterance_that_of_its_newest_revision(session: Se
     assert (row.slots, row.annotation_id, row.annotator) == ([[0, 4, "artist"]], None, "gold")
     annotation_rows.put_gold(session, "file:gold", [gold._replace(revision=3, domain="audio", intent="audio_volume")])
     assert [(row.revision, row.domain) for row in rows(session)] == [(3, "audio")]
-    assert annotation_rows.counts(session) == AnnotationCounts(gold=1, reviews=0, withdrawn=0)
+    assert overview.verdicts(session) == {"accept": 0, "fix": 0, "reject": 0}
 
 
 @pytest.mark.parametrize(
-    "changed",
-    [{"verdict": "maybe"}, {"domain": None}, {"intent": None}, {"lead_time_s": -1.0}, {"verdict": "reject"}],
+    ("changed", "reason"),
+    [
+        ({"verdict": "maybe"}, "verdict_is_known"),
+        ({"domain": None}, "label_is_whole"),
+        ({"intent": None}, "label_is_whole"),
+        ({"lead_time_s": -1.0}, "lead_time_is_not_negative"),
+        ({"verdict": "reject"}, "rejected_has_no_label"),
+        ({"note": "a\x00b"}, "NUL"),
+        ({"note": "\ud800"}, "surrogates"),
+        ({"slots": [[0, 4, "a\x00b"]]}, "Unicode escape"),
+        ({"task_id": 2**63}, "out of range"),
+    ],
 )
-def test_the_database_refuses_what_makes_no_sense(session: Session, changed: dict[str, Any]) -> None:
+def test_what_the_database_refuses_is_told_and_stops_nothing_else(
+    session: Session, changed: dict[str, Any], reason: str
+) -> None:
     [utterance] = factories.utterances(session, 1)
-    with pytest.raises(IntegrityError):
-        annotation_rows.put_reviews(session, "main", [review(utterance.id, **changed)])
+    found = [review(utterance.id, number) for number in range(1, 8)]
+    found[4] = review(utterance.id, 5, **changed)
+    written = annotation_rows.put_reviews(session, "main", found)
+    assert (written.new, written.updated) == (6, 0)
+    [refused] = written.refused
+    assert refused.annotation_id == 5
+    assert reason in refused.reason
+    assert [row.annotation_id for row in rows(session)] == [1, 2, 3, 4, 6, 7]

@@ -11,6 +11,7 @@ from db.models import AnnotationRow, Queue, UtteranceRow, WebhookEventRow
 from db.repositories import webhook_events
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.payloads import PayloadError, TaskState, WebhookEvent
+from plugin.label_studio.queues import region
 from plugin.services import ingest
 from plugin.services.ingest import Collected
 from tests.fakes.label_studio import FakeClient
@@ -130,6 +131,29 @@ def test_what_cannot_be_read_is_told_and_never_stops_the_rest(desk: Desk) -> Non
     assert "unknown verdict 'shrug'" in found.problems[0]
     assert "there is no utterance 1000000000" in found.problems[1]
     assert rows(desk)[0].utterance_id == desk.utterance_ids[2]
+
+
+def test_a_row_that_the_database_refuses_is_told_and_never_stops_the_rest(desk: Desk) -> None:
+    desk.publish(2)
+    note = region("note", "note", "textarea", {"text": ["half a pair: \ud800"]})
+    desk.annotator.submit_annotation(desk.task_ids[0], [*verdict("accept", PLAY), note])
+    desk.annotator.submit_annotation(desk.task_ids[1], verdict("accept", PLAY, "utterance number 1"))
+    found = reconcile(desk)
+    assert (found.new, found.annotated) == (1, 1)
+    assert "cannot be stored: 'utf-8' codec" in found.problems[0]
+    assert [desk.state(number) for number in range(2)] == ["published", "annotated"]
+
+
+def test_a_task_that_cannot_be_read_keeps_what_was_collected_of_it(desk: Desk) -> None:
+    desk.publish(2)
+    desk.annotator.submit_annotation(desk.task_ids[0], verdict("accept", PLAY))
+    reconcile(desk)
+    desk.task(0).update(predictions=[{"id": 1, "model_version": "v1", "score": "high"}])
+    desk.annotator.submit_annotation(desk.task_ids[1], verdict("accept", PLAY))
+    found = reconcile(desk)
+    assert (found.new, found.withdrawn) == (1, 0)
+    assert f"task {desk.task_ids[0]} cannot be read" in found.problems[0]
+    assert desk.state(0) == "annotated"
 
 
 def test_a_task_that_the_publisher_has_not_written_down_yet_is_known_by_its_utterance(desk: Desk) -> None:
