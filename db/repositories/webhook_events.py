@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import WebhookEventRow
+
+PROJECT_ID = WebhookEventRow.payload["project_id"].astext.cast(BigInteger)
 
 
 def receive(session: Session, dedup_key: str, action: str, payload: dict[str, Any]) -> int | None:
@@ -28,15 +29,9 @@ def take(session: Session, event_id: int) -> WebhookEventRow | None:
     ).one_or_none()
 
 
-def take_unhandled(session: Session, limit: int) -> Sequence[WebhookEventRow]:
-    """The oldest unhandled events that nobody else has taken."""
-    return session.scalars(
-        select(WebhookEventRow)
-        .where(WebhookEventRow.handled_at.is_(None))
-        .order_by(WebhookEventRow.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
+def unhandled_projects(session: Session) -> set[int | None]:
+    """The projects that unhandled events name; None stands for those that name none."""
+    return set(session.scalars(select(PROJECT_ID).where(WebhookEventRow.handled_at.is_(None)).distinct()))
 
 
 def mark_handled(session: Session, event_id: int, error: str | None = None) -> None:
@@ -48,8 +43,8 @@ def mark_handled(session: Session, event_id: int, error: str | None = None) -> N
     )
 
 
-def mark_project_handled(session: Session, project_id: int, until: datetime, error: str | None = None) -> None:
-    """Everything about the project that came in before `until`."""
+def mark_project_handled(session: Session, project_id: int | None, until: datetime, error: str | None = None) -> None:
+    """Everything about the project (None: about no project) that came in before `until`."""
     session.execute(
         update(WebhookEventRow)
         .where(_is_open(project_id), WebhookEventRow.received_at <= until)
@@ -66,11 +61,5 @@ def has_open(session: Session, project_id: int) -> bool:
     return session.scalar(select(WebhookEventRow.id).where(_is_open(project_id)).limit(1)) is not None
 
 
-def backlog(session: Session) -> int:
-    query = select(func.count()).select_from(WebhookEventRow).where(WebhookEventRow.handled_at.is_(None))
-    return session.scalar(query) or 0
-
-
-def _is_open(project_id: int) -> ColumnElement[bool]:
-    project = WebhookEventRow.payload["project_id"].astext.cast(BigInteger)
-    return and_(WebhookEventRow.handled_at.is_(None), project == project_id)
+def _is_open(project_id: int | None) -> ColumnElement[bool]:
+    return and_(WebhookEventRow.handled_at.is_(None), PROJECT_ID.is_not_distinct_from(project_id))

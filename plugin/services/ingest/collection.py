@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
 
-from db.models import WebhookEventRow
 from db.repositories import annotations as annotation_rows
 from db.repositories import polls, utterances, webhook_events
 from db.repositories import queues as queue_rows
@@ -32,7 +31,6 @@ log = logging.getLogger(__name__)
 
 # Beat asks every minute: a little less, so that one late tick does not make it two minutes.
 POLL_EVERY = timedelta(seconds=50)
-EVENTS_A_SWEEP = 10_000
 # Events that come in while a project is being listed are followed up at once, but not for ever.
 ROUNDS = 5
 NOT_FOUND = 404
@@ -112,23 +110,28 @@ def receive_webhook(session: Session, event: WebhookEvent) -> int | None:
 def handle_webhook_event(session: Session, instance: str, event_id: int) -> list[int]:
     """The projects to reconcile because of an event; the reconciliation marks it as handled."""
     event = webhook_events.take(session, event_id)
-    return [] if event is None else _projects_of(session, instance, event)
+    if event is None:
+        return []
+    project_id = event.payload["project_id"]
+    if project_id is None or queue_rows.by_project(session, instance, project_id) is None:
+        webhook_events.mark_handled(session, event.id, no_queue(project_id))
+        return []
+    return [project_id]
 
 
 def projects_to_reconcile(session: Session, instance: str) -> list[int]:
     """Those with unhandled events, and those that nobody has looked at for a while."""
-    found = set(polls.project_ids(session, instance, not_polled_for=POLL_EVERY))
-    for event in webhook_events.take_unhandled(session, EVENTS_A_SWEEP):
-        found.update(_projects_of(session, instance, event))
-    return sorted(found)
+    known = set(polls.project_ids(session, instance))
+    now = polls.clock(session)
+    reported = webhook_events.unhandled_projects(session)
+    for project_id in reported - known:
+        webhook_events.mark_project_handled(session, project_id, now, no_queue(project_id))
+    due = polls.project_ids(session, instance, not_polled_for=POLL_EVERY)
+    return sorted({*due, *(known & reported)})
 
 
-def _projects_of(session: Session, instance: str, event: WebhookEventRow) -> list[int]:
-    project_id = event.payload["project_id"]
-    if project_id is not None and queue_rows.by_project(session, instance, project_id) is not None:
-        return [project_id]
-    webhook_events.mark_handled(session, event.id, f"no queue has the project {project_id}")
-    return []
+def no_queue(project_id: int | None) -> str:
+    return f"no queue has the project {project_id}"
 
 
 def reconcile(
@@ -171,7 +174,7 @@ def read_poll(session: Session, instance: str, project_id: int, *, overlap: time
     """None when there is no reason to look."""
     queue = queue_rows.by_project(session, instance, project_id)
     if queue is None:
-        raise LookupError(f"no queue has the project {project_id}")
+        raise LookupError(no_queue(project_id))
     now = polls.clock(session)
     fresh = queue.polled_at is not None and now - queue.polled_at < POLL_EVERY
     if fresh and not force and not webhook_events.has_open(session, project_id):

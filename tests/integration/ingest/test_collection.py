@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, event, select
 
 from db.models import AnnotationRow, Queue, UtteranceRow, WebhookEventRow
-from db.repositories import webhook_events
+from db.repositories import overview
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.payloads import PayloadError, TaskState, WebhookEvent
 from plugin.label_studio.queues import region
@@ -18,6 +19,19 @@ from tests.fakes.label_studio import FakeClient
 from tests.integration.ingest.conftest import PLAY, STOP, Desk, verdict
 
 OVERLAP = timedelta(minutes=5)
+
+
+@contextmanager
+def statements(connection: Connection) -> Iterator[list[str]]:
+    """What is sent to the database within the block."""
+    sent: list[str] = []
+
+    def note(_: object, __: object, statement: str, *more: object) -> None:
+        sent.append(statement)
+
+    event.listen(connection, "before_cursor_execute", note)
+    yield sent
+    event.remove(connection, "before_cursor_execute", note)
 
 
 class Watched(FakeClient):
@@ -238,7 +252,7 @@ def test_a_burst_of_webhooks_costs_one_listing(desk: Desk, watched: Watched) -> 
     assert sum(found.new for found in collected) == 1
     assert len(watched.since) == 1
     with desk.transaction() as session:
-        assert webhook_events.backlog(session) == 0
+        assert overview.unhandled_webhooks(session) == 0
         assert ingest.handle_webhook_event(session, desk.instance, events[0] or 0) == []
 
 
@@ -276,6 +290,18 @@ def test_an_event_of_a_project_that_is_no_queue_is_put_aside(desk: Desk) -> None
         assert ingest.projects_to_reconcile(session, desk.instance) == []
         found = session.scalars(select(WebhookEventRow).where(WebhookEventRow.id.in_(ids))).all()
     assert all(event.handled_at is not None and event.error for event in found)
+
+
+def test_a_sweep_over_many_events_asks_the_database_as_often_as_over_few(desk: Desk, connection: Connection) -> None:
+    def sweep(events: int) -> int:
+        for number in range(events):
+            report(desk, f"{events} {number}", project_id=(desk.project_id, 10**9, None)[number % 3])
+        with desk.transaction() as session, statements(connection) as sent:
+            assert ingest.projects_to_reconcile(session, desk.instance) == [desk.project_id]
+        return len(sent)
+
+    desk.publish(1)
+    assert sweep(3) == sweep(60)
 
 
 def test_while_label_studio_is_away_the_events_wait_and_say_why(desk: Desk, watched: Watched) -> None:

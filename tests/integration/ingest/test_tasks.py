@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 import tasks.ingest
 from db.models import AnnotationRow
-from db.repositories import webhook_events
+from db.repositories import overview
 from db.session import advisory_lock
 from plugin.label_studio.payloads import WebhookEvent
 from plugin.services import ingest
@@ -46,7 +46,7 @@ def reviews(desk: Desk) -> int:
 
 def backlog(desk: Desk) -> int:
     with desk.transaction() as session:
-        return webhook_events.backlog(session)
+        return overview.unhandled_webhooks(session)
 
 
 def test_idempotent_webhook_event(desk: Desk, wiring: Recorder) -> None:
