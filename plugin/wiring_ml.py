@@ -6,7 +6,7 @@ Importing this module loads torch. The scoring and evaluation workers do so at s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,9 +36,13 @@ class TorchTrainer:
         *,
         seed: int,
         replicates: int | None = None,
+        schedule_size: int | None = None,
         progress: Progress | None = None,
     ) -> Scorer:
         config = TrainConfig(seed=seed, replicates=replicates or self.replicates, device=self.device)
+        if schedule_size is not None:
+            schedule = config.schedule(schedule_size)
+            config = replace(config, batch_size=schedule.batch_size, steps=schedule.steps)
         return train(examples, dev, config, progress)
 
 

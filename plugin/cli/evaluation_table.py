@@ -40,7 +40,7 @@ def print_overall(baseline: Metrics, candidate: Metrics) -> None:
     n = candidate[ALL_DOMAINS, METRICS[0]]["n"]
     rows = [[title(metric), *arms(baseline, candidate, ALL_DOMAINS, metric, share)] for metric in METRICS]
     columns = ["metric", ">baseline", ">candidate", ">relative change"]
-    print_table(f"all domains, n = {n:,}, with 95 % intervals (↓ lower is better)", columns, rows)
+    print_table(f"all domains, n = {n:,}, 95 % intervals over test utterances (↓ lower is better)", columns, rows)
 
 
 def print_domains(baseline: Metrics, candidate: Metrics) -> None:
@@ -73,7 +73,7 @@ def notes(report: Mapping[str, Any]) -> list[str]:
     if trained:
         lines.append(
             f"candidate: {trained['reviewed']} reviewed and {trained['weak']} weak utterances beside the gold data; "
-            f"{trained['dropped_as_in_test']} left out because the test set has their text"
+            f"{trained['dropped']} left out because a test set or dev has their text"
         )
         if not trained["reviewed"] and not trained["weak"]:
             lines.append("no annotation has come back yet: both arms are the same model")

@@ -66,8 +66,11 @@ class Trainer(Protocol):
         *,
         seed: int,
         replicates: int | None = None,
+        schedule_size: int | None = None,
         progress: Progress | None = None,
-    ) -> Scorer: ...
+    ) -> Scorer:
+        """`schedule_size`: train in the batches and for the steps that so many examples get, for a fair comparison."""
+        ...
 
 
 class ScorerLoader(Protocol):

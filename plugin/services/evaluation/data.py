@@ -27,9 +27,9 @@ WeakDomains = Mapping[str, bool]  # domain, or * for the others -> whether its w
 
 @dataclass(frozen=True)
 class Material:
-    """What stays the same in every arm of a run: gold train and dev, without the texts of any test set.
+    """What stays the same in every arm of a run: gold train and dev.
 
-    dropped  train and dev examples left out because a test set has their text
+    dropped  examples left out because a test set, or for train also dev, has their text
     """
 
     train: Sequence[Labelled]
@@ -106,10 +106,13 @@ def read_material(session: Session, locale: str) -> Material:
             "`assay ingest annotations FILE --partition train` brings it in"
         )
     held_out = examples.held_out(session, locale, MADE_FROM)
-    clean_train, clean_dev = without_texts_of(held_out, train), without_texts_of(held_out, dev)
+    clean_dev = without_texts_of(held_out, dev)
+    clean_train = without_texts_of(
+        [*held_out, *clean_dev], train
+    )  # a temperature fitted on what was learned is too low
     if not clean_train:
         raise EvaluationError(
-            f"every text of {locale}'s partition train is in a test set too: nothing is left to train on"
+            f"every text of {locale}'s partition train is in dev or a test set too: nothing is left to train on"
         )
     return Material(clean_train, clean_dev, held_out, len(train) + len(dev) - len(clean_train) - len(clean_dev))
 
@@ -131,10 +134,8 @@ def candidate(session: Session, locale: str, material: Material, weak_domains: W
         if weak_domains.get(row.domain, weak_domains[ANY])
     ]
     check_for_leaks(weak, material.held_out)
-    clean_reviewed, clean_weak = (
-        without_texts_of(material.held_out, reviewed),
-        without_texts_of(material.held_out, weak),
-    )
+    asked = [*material.held_out, *material.dev]
+    clean_reviewed, clean_weak = without_texts_of(asked, reviewed), without_texts_of(asked, weak)
     return ArmData(
         [to_example(row) for row in [*material.train, *clean_reviewed, *clean_weak]],
         [to_example(row) for row in material.dev],

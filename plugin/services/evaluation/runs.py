@@ -155,7 +155,14 @@ def train_baseline(context: Context, run: TrainingRun, _done: Details, lease: He
     with context.transaction() as session:
         test_set = data.freeze_test_set(session, run.test_set, run.locale)
         material = data.read_material(session, run.locale)
-    pinned = {"test_set_id": test_set.id, "test_size": test_set.size, "material": material.content_hash}
+        larger = data.candidate(session, run.locale, material, run.settings["train_on_weak"])
+    pinned = {
+        "test_set_id": test_set.id,
+        "test_size": test_set.size,
+        "material": material.content_hash,
+        # Both arms take as many optimiser steps as the larger one needs: a difference is then the data's.
+        "schedule_size": len(larger.examples),
+    }
     train_arm(context, run, TRAIN_BASELINE, data.baseline(material), lease, pinned)
 
 
@@ -166,7 +173,7 @@ def train_candidate(context: Context, run: TrainingRun, done: Details, lease: He
         arm = data.candidate(session, run.locale, material, run.settings["train_on_weak"])
     check_unchanged(run, material.content_hash == pinned["material"])
     if arm.reviewed or arm.weak:
-        return train_arm(context, run, TRAIN_CANDIDATE, arm, lease)
+        return train_arm(context, run, TRAIN_CANDIDATE, arm, lease, {"schedule_size": pinned["schedule_size"]})
     # Nothing new to learn from: the same data and seed would give the same model.
     with context.transaction() as session:
         lease.guard(session)
@@ -181,19 +188,26 @@ def train_arm(
     step: str,
     arm: ArmData,
     lease: Heartbeat,
-    pinned: Mapping[str, Any] | None = None,
+    pinned: Mapping[str, Any],
 ) -> None:
     started_at = context.clock()
     with (
         train(
-            context.transaction, context.workshop, run.locale, arm, lease, seed=run.seed, progress=context.observe(step)
+            context.transaction,
+            context.workshop,
+            run.locale,
+            arm,
+            lease,
+            seed=run.seed,
+            schedule_size=pinned["schedule_size"],
+            progress=context.observe(step),
         ) as trained,
         context.transaction() as session,
     ):
         lease.guard(session)
         version = register(session, run.locale, trained)
         made = {"model_version_id": version.id, "model_version": version.name}
-        evaluations.put_step(session, run.id, step, {**made, **counts(arm), **(pinned or {})}, started_at)
+        evaluations.put_step(session, run.id, step, {**made, **counts(arm), **pinned}, started_at)
 
 
 def counts(arm: ArmData) -> dict[str, int]:
@@ -202,7 +216,7 @@ def counts(arm: ArmData) -> dict[str, int]:
         "dev": len(arm.dev),
         "reviewed": arm.reviewed,
         "weak": arm.weak,
-        "dropped_as_in_test": arm.dropped,
+        "dropped": arm.dropped,
     }
 
 

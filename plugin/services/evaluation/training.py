@@ -82,6 +82,7 @@ def train(
     lease: Heartbeat,
     *,
     seed: int,
+    schedule_size: int | None = None,
     progress: Progress | None,
 ) -> Iterator[Trained]:
     """Train and save with no transaction open; the files go again if the block refuses to register them."""
@@ -93,7 +94,12 @@ def train(
 
     try:
         scorer = workshop.trainer.train(
-            arm.examples, arm.dev, seed=seed, replicates=workshop.replicates, progress=watched
+            arm.examples,
+            arm.dev,
+            seed=seed,
+            replicates=workshop.replicates,
+            schedule_size=schedule_size,
+            progress=watched,
         )
     except ValueError as error:
         raise EvaluationError(f"{locale} cannot be trained: {error}") from error

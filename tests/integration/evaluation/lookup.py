@@ -85,6 +85,7 @@ class LookupTrainer:
     during: Callable[[], None] = lambda: None
     seen: list[list[TrainingExample]] = field(default_factory=list)
     seeds_seen: list[int] = field(default_factory=list)
+    sizes_seen: list[int | None] = field(default_factory=list)
 
     def train(
         self,
@@ -93,10 +94,12 @@ class LookupTrainer:
         *,
         seed: int,
         replicates: int | None = None,
+        schedule_size: int | None = None,
         progress: Progress | None = None,
     ) -> LookupScorer:
         self.seen.append(list(examples))
         self.seeds_seen.append(seed)
+        self.sizes_seen.append(schedule_size)
         self.during()
         if progress is not None:
             progress(1, 1)

@@ -41,6 +41,7 @@ def test_a_run_with_the_real_model(transaction: TransactionMaker, settings: Sett
     assert rates["candidate"]["dcer"] == 0.0
     assert set(steps) == {"train baseline", "train candidate", "evaluate"}
     assert all(calls[-1][0] == calls[-1][1] for calls in steps.values())
+    assert steps["train baseline"] == steps["train candidate"]  # equally many optimiser steps
     saved = json.loads((settings.models_folder / "sw-KE-0002" / "model.json").read_text())
     assert saved["vocabulary"]["domains"] == ["audio", "music", "weather"]
 

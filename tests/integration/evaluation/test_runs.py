@@ -258,10 +258,31 @@ def test_a_test_text_under_another_id_does_not_train_and_is_counted(context: Con
     run_id = queued(context.transaction)
     evaluation.execute(context, run_id)
     steps = {step["name"]: step for step in report_of(context.transaction, run_id)["steps"]}
-    assert steps["train baseline"]["dropped_as_in_test"] == 2
-    assert steps["train candidate"]["dropped_as_in_test"] == 3
+    assert steps["train baseline"]["dropped"] == 2
+    assert steps["train candidate"]["dropped"] == 3
     texts = {example.text for examples in trainer.seen for example in examples}
     assert not texts & {"hush  NOW 3", "play OLD 1", "rain soon 2"}
+
+
+def test_a_dev_text_does_not_train(context: Context, trainer: LookupTrainer) -> None:
+    with context.transaction() as session:
+        world = World(session)
+        world.annotation_id = 100
+        world.gold("rain in dev", "dev")
+        world.gold("rain in  DEV", "train")
+        world.annotate(world.utterance("Rain in dev"))
+    run_id = queued(context.transaction)
+    evaluation.execute(context, run_id)
+    steps = {step["name"]: step for step in report_of(context.transaction, run_id)["steps"]}
+    assert [steps[name]["dropped"] for name in ("train baseline", "train candidate")] == [1, 2]
+    assert not {example.text.lower() for examples in trainer.seen for example in examples} & {"rain in dev"}
+
+
+def test_both_arms_train_as_long_as_the_larger_one(context: Context, trainer: LookupTrainer) -> None:
+    evaluation.execute(context, queued(context.transaction))
+    baseline, candidate = map(len, trainer.seen)
+    assert baseline < candidate
+    assert trainer.sizes_seen == [candidate, candidate]
 
 
 def test_without_annotations_both_arms_are_one_model(context: Context, trainer: LookupTrainer) -> None:
