@@ -31,7 +31,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     )  # fmt: skip
     for column in columns:
         table.add_column(
-            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold"
+            escape(column.removeprefix(">")), justify="right" if column.startswith(">") else "left", overflow="fold"
         )
     for row in rows:
         table.add_row(*map(shown, row))
