@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy.exc import OperationalError
 
+from db.session import TransactionMaker
 from plugin.services import scoring
 from plugin.services.ports import Scorer
 from plugin.wiring import get_wiring
 from plugin.wiring_ml import load_scorer
 from tasks.app import app
 
+log = logging.getLogger(__name__)
+
 POLICY = {"autoretry_for": (OperationalError,), "retry_backoff": 2, "retry_jitter": True, "max_retries": 8}
 
 
 @app.task(name="scoring.score_batch", **POLICY)
 def score_batch(first_id: int, last_id: int) -> None:
-    """Score what the champions have not scored in [first_id, last_id]; twice equals once."""
+    """Score what the champions have not scored in [first_id, last_id]; twice equals once.
+
+    Each model's part stands for itself: one that fails keeps no other locale from its scores, and is raised at the end.
+    """
     transaction = get_wiring().transaction
     with transaction() as session:
-        batches = scoring.read_batches(session, first_id, last_id)
-        external = scoring.read_external(session, first_id, last_id)
-    scored = [scoring.compute(batch, scorer_of(batch)) for batch in batches]
-    scored += [scoring.compute_external(batch) for batch in external]
-    for part in scored:
-        with transaction() as session:
-            scoring.write(session, part)
+        scoring.register_external(session, first_id, last_id)
+    with transaction() as session:
+        batches = scoring.read_batches(session, first_id, last_id) + scoring.read_external(session, first_id, last_id)
+    failures = []
+    for batch in batches:
+        try:
+            score(transaction, batch)
+        except (OperationalError, SoftTimeLimitExceeded):
+            raise
+        except Exception as error:
+            log.warning("%d utterances were not scored by %s", len(batch.rows), batch.version.name, exc_info=True)
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 @app.task(name="scoring.score_version", **POLICY)
@@ -35,9 +50,7 @@ def score_version(version_id: int, first_id: int, last_id: int) -> None:
     transaction = get_wiring().transaction
     with transaction() as session:
         batch = scoring.read_batch(session, version_id, first_id, last_id)
-    scored = scoring.compute(batch, scorer_of(batch))
-    with transaction() as session:
-        scoring.write(session, scored)
+    score(transaction, batch)
 
 
 @app.task(name="scoring.backfill", **POLICY)
@@ -58,6 +71,15 @@ def sweep() -> None:
         ranges = scoring.unsent(session, wiring.settings.scoring_batch_size)
     for first_id, last_id in ranges:
         wiring.send("scoring.score_batch", first_id, last_id)
+
+
+def score(transaction: TransactionMaker, batch: scoring.Batch) -> None:
+    if batch.version.kind == "external":
+        scored = scoring.compute_external(batch)
+    else:
+        scored = scoring.compute(batch, scorer_of(batch))
+    with transaction() as session:
+        scoring.write(session, scored)
 
 
 def scorer_of(batch: scoring.Batch) -> Scorer:

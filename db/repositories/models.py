@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import ModelVersion
@@ -43,19 +42,28 @@ def _lock_partitioned(session: Session) -> None:
     session.execute(text(f"LOCK TABLE ONLY {', ONLY '.join(PARTITIONED)} IN SHARE UPDATE EXCLUSIVE MODE"))
 
 
-def external(session: Session, source: str, locale: str, code_version: str) -> ModelVersion:
+def external(session: Session, source: str, locales: Sequence[str], code_version: str) -> ModelVersion:
     """The version that stands for a source's own production NLU; made on first use, its locales grow."""
     name = f"external-{source}"
-    values: dict[str, Any] = {
-        "name": name, "kind": "external", "source": source, "locales": [locale], "vocabulary": {}, "replicates": 1,
-        "seeds": [], "temperature": {}, "code_version": code_version,
-    }  # fmt: skip
-    session.execute(insert(ModelVersion).values(values).on_conflict_do_nothing(index_elements=["name"]))
-    version = session.scalars(select(ModelVersion).where(ModelVersion.name == name).with_for_update()).one()
-    if locale not in version.locales:
-        version.locales = [*version.locales, locale]
-    create_partitions(session, version.id)
+    version = by_name(session, name)
+    if version is None:
+        _lock_partitioned(session)
+        version = by_name(session, name)  # another may have made it before we had the lock
+    if version is None:
+        return register(
+            session, name=name, kind="external", source=source, locales=sorted(locales), vocabulary={}, replicates=1,
+            seeds=[], temperature={}, code_version=code_version,
+        )  # fmt: skip
+    if not set(locales) <= set(version.locales):
+        session.refresh(version, with_for_update=True)
+        version.locales = sorted({*version.locales, *locales})
     return version
+
+
+def externals(session: Session, sources: Iterable[str]) -> dict[str, ModelVersion]:
+    """The versions of those of the sources that have one."""
+    query = select(ModelVersion).where(ModelVersion.kind == "external", ModelVersion.source.in_(list(sources)))
+    return {version.source: version for version in session.scalars(query) if version.source is not None}
 
 
 def get(session: Session, version_id: int) -> ModelVersion | None:

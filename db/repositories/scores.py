@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, exists, func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
 from db.models import Feature, ModelVersion, Score, UtteranceRow
@@ -94,6 +94,20 @@ def unscored_external(session: Session, first_id: int, last_id: int) -> list[Uns
     return [Unscored(*row) for row in session.execute(query.with_only_columns(*columns))]
 
 
+def unscored_external_sources(session: Session, first_id: int, last_id: int) -> list[tuple[str, Sequence[str]]]:
+    """(source, its locales) of the same utterances."""
+    locales = aggregate_order_by(UtteranceRow.locale.distinct(), UtteranceRow.locale)
+    query = (
+        _unscored_external()
+        .where(UtteranceRow.id.between(first_id, last_id))
+        .with_only_columns(UtteranceRow.source, func.array_agg(locales))
+        .group_by(UtteranceRow.source)
+        .order_by(None)
+        .order_by(UtteranceRow.source)
+    )
+    return [(source, found) for source, found in session.execute(query)]
+
+
 def unscored_external_ids(session: Session, *, older_than: timedelta, limit: int) -> list[int]:
     query = _unscored_external().where(UtteranceRow.ingested_at <= func.clock_timestamp() - older_than).limit(limit)
     return list(session.scalars(query.with_only_columns(UtteranceRow.id)))
@@ -122,22 +136,6 @@ def _stage_and_insert(
     statement = insert(model).from_select(names, source).on_conflict_do_nothing()
     result = session.execute(statement, execution_options={"preserve_rowcount": True})
     return int(result.rowcount)  # type: ignore[attr-defined]
-
-
-def count_scored(session: Session, version_id: int) -> int:
-    """Utterances of the pool whose current revision this version has scored."""
-    return (
-        session.scalar(
-            select(func.count())
-            .select_from(Score)
-            .join(
-                UtteranceRow,
-                (UtteranceRow.id == Score.utterance_id) & (UtteranceRow.revision == Score.revision),
-            )
-            .where(Score.model_version_id == version_id, UtteranceRow.partition == POOL)
-        )
-        or 0
-    )
 
 
 def of_utterance(

@@ -64,15 +64,19 @@ def read_batch(session: Session, version_id: int, first_id: int, last_id: int) -
     return Batch(version, score_rows.unscored(session, version_id, version.locales, first_id, last_id))
 
 
+def register_external(session: Session, first_id: int, last_id: int) -> None:
+    """A model version for each source that brings its own domain scores; a transaction of its own, before reading."""
+    for source, locales in score_rows.unscored_external_sources(session, first_id, last_id):
+        models.external(session, source, locales, __version__)
+
+
 def read_external(session: Session, first_id: int, last_id: int) -> list[Batch]:
     """Utterances whose record brings its own domain scores: their source is a model version of kind `external`."""
-    batches: dict[int, list[Unscored]] = {}
-    versions: dict[int, ModelVersion] = {}
+    by_source: dict[str, list[Unscored]] = {}
     for row in score_rows.unscored_external(session, first_id, last_id):
-        version = models.external(session, row.source, row.locale, __version__)
-        versions[version.id] = version
-        batches.setdefault(version.id, []).append(row)
-    return [Batch(versions[version_id], rows) for version_id, rows in batches.items()]
+        by_source.setdefault(row.source, []).append(row)
+    # A source whose first records came in after the registration is left to the sweep.
+    return [Batch(version, by_source[source]) for source, version in models.externals(session, by_source).items()]
 
 
 def compute(batch: Batch, scorer: Scorer) -> Scored:

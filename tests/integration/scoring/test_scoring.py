@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import timedelta
 
 import numpy as np
@@ -14,21 +15,13 @@ from plugin.services import scoring
 from tests import factories
 from tests.fakes.scorer import FakeScorer
 
-
-def score_all(session: Session, scorer: FakeScorer | None = None) -> int:
-    """What the Celery task does, in one transaction."""
-    last = 2**62
-    batches = scoring.read_batches(session, 0, last)
-    external = scoring.read_external(session, 0, last)
-    parts = [scoring.compute(batch, scorer or FakeScorer()) for batch in batches]
-    parts += [scoring.compute_external(batch) for batch in external]
-    return sum(scoring.write(session, part) for part in parts)
+ScoreAll = Callable[[], int]
 
 
-def test_every_number_of_a_row_follows_from_its_definition(session: Session) -> None:
+def test_every_number_of_a_row_follows_from_its_definition(session: Session, score_all: ScoreAll) -> None:
     rows = factories.utterances(session, 7)
     factories.champion(session)
-    assert score_all(session) == 7
+    assert score_all() == 7
 
     scorer = FakeScorer()
     prediction = scorer.predict([row.text for row in rows], ["en-US"] * 7)
@@ -47,18 +40,6 @@ def test_every_number_of_a_row_follows_from_its_definition(session: Session) -> 
         assert stored == pytest.approx(mean, abs=1e-3)
 
 
-def test_idempotent(session: Session) -> None:
-    factories.utterances(session, 5)
-    factories.champion(session)
-    scorer = FakeScorer()
-    assert score_all(session, scorer) == 5
-    assert score_all(session, scorer) == 0
-    assert len(scorer.texts_seen) == 5
-
-    batch = scoring.Batch(session.scalars(select(ModelVersion)).one(), [])
-    assert scoring.write(session, scoring.compute(batch, scorer)) == 0
-
-
 def test_writing_the_same_batch_twice_keeps_the_first(session: Session) -> None:
     factories.utterances(session, 3)
     factories.champion(session)
@@ -69,43 +50,45 @@ def test_writing_the_same_batch_twice_keeps_the_first(session: Session) -> None:
     assert session.scalar(select(func.count()).select_from(Score)) == 3
 
 
-def test_a_new_revision_and_a_new_model_are_new_rows(session: Session) -> None:
+def test_a_new_revision_and_a_new_model_are_new_rows(session: Session, score_all: ScoreAll) -> None:
     rows = factories.utterances(session, 4)
     factories.champion(session)
-    score_all(session)
+    score_all()
     rows[0].revision = 2
     rows[0].text = "changed"
     session.flush()
-    assert score_all(session) == 1
+    assert score_all() == 1
     factories.champion(session, name="fake-2")
-    assert score_all(session) == 4
+    assert score_all() == 4
     assert session.scalar(select(func.count()).select_from(Score)) == 9
 
 
-def test_a_record_without_hypothesis_has_no_el2n_and_says_why(session: Session) -> None:
+def test_a_record_without_hypothesis_has_no_el2n_and_says_why(session: Session, score_all: ScoreAll) -> None:
     factories.utterances(session, 1, domain=None, intent=None)
     factories.champion(session)
-    score_all(session)
+    score_all()
     score = session.scalars(select(Score)).one()
     assert score.el2n is None
     assert score.el2n_missing == scoring.NO_HYPOTHESIS
     assert score.entropy > 0
 
 
-def test_an_unknown_domain_is_scored_by_the_formula_for_labels_outside_the_vocabulary(session: Session) -> None:
+def test_an_unknown_domain_is_scored_by_the_formula_for_labels_outside_the_vocabulary(
+    session: Session, score_all: ScoreAll
+) -> None:
     [row] = factories.utterances(session, 1, domain="cooking", intent="cooking_recipe")
     factories.champion(session)
-    score_all(session)
+    score_all()
     score = session.scalars(select(Score)).one()
     early = FakeScorer().predict([row.text], ["en-US"]).early_domain_probs[:, 0].astype(np.float64)
     expected = np.minimum(np.sqrt(1 + (early**2).sum(axis=1)), math.sqrt(2))
     assert score.el2n == pytest.approx(expected.mean(), abs=1e-5)
 
 
-def test_a_sources_own_scores_are_a_model_version_of_kind_external(session: Session) -> None:
+def test_a_sources_own_scores_are_a_model_version_of_kind_external(session: Session, score_all: ScoreAll) -> None:
     factories.utterances(session, 2, domain_scores={"music": 0.5, "audio": 0.25})
-    assert score_all(session) == 2
-    assert score_all(session) == 0
+    assert score_all() == 2
+    assert score_all() == 0
     version = session.scalars(select(ModelVersion)).one()
     assert (version.kind, version.source, version.locales) == ("external", "log", ["en-US"])
     score = session.scalars(select(Score)).first()
@@ -126,26 +109,26 @@ def test_the_sweep_finds_what_was_never_sent_and_leaves_fresh_work_to_its_sender
     assert ranges == [(ids[0], ids[1]), (ids[2], ids[3]), (ids[4], ids[4])]
 
 
-def test_only_the_pool_and_the_models_locales_are_scored(session: Session) -> None:
+def test_only_the_pool_and_the_models_locales_are_scored(session: Session, score_all: ScoreAll) -> None:
     factories.utterances(session, 2, partition="test", source="gold")
     factories.utterances(session, 2, locale="sw-KE", source="swahili")
     factories.champion(session)
-    assert score_all(session) == 0
+    assert score_all() == 0
 
 
 @pytest.mark.parametrize("column", ["entropy = -0.1", "el2n = 1.5", "margin = 1.1", "el2n = NULL"])
-def test_the_database_refuses_scores_out_of_range(session: Session, column: str) -> None:
+def test_the_database_refuses_scores_out_of_range(session: Session, score_all: ScoreAll, column: str) -> None:
     factories.utterances(session, 1)
     factories.champion(session)
-    score_all(session)
+    score_all()
     with pytest.raises(IntegrityError):
         session.execute(text(f"UPDATE scores SET {column}"))
 
 
-def test_scores_of_an_utterance_are_shown_with_each_replicate(session: Session) -> None:
+def test_scores_of_an_utterance_are_shown_with_each_replicate(session: Session, score_all: ScoreAll) -> None:
     factories.utterances(session, 1)
     factories.champion(session)
-    score_all(session)
+    score_all()
     [shown] = scoring.of_utterance(session, "u0")
     assert shown["model_version"] == "fake-1"
     assert len(shown["el2n_replicates"]) == 5
