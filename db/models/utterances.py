@@ -81,6 +81,7 @@ class AnnotationRow(Base):
             postgresql_where=sql("annotation_id IS NULL"),
         ),
         Index("ix_annotations_utterance_id", "utterance_id"),
+        Index("ix_annotations_instance_task_id", "instance", "task_id"),
     )
 
     id: Mapped[BigId]

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from db.models import AnnotationRow
 from db.repositories.copying import copy_rows
+from db.repositories.ids import among, not_among
 
 STAGING = "staging_gold"
 # A lone surrogate does not even reach the database: psycopg cannot encode it.
@@ -132,8 +133,8 @@ def withdraw(session: Session, instance: str, task_ids: Sequence[int], standing:
     return list(
         session.scalars(
             update(AnnotationRow)
-            .where(AnnotationRow.instance == instance, AnnotationRow.task_id.in_(task_ids))
-            .where(AnnotationRow.annotation_id.not_in(list(standing)), AnnotationRow.withdrawn_at.is_(None))
+            .where(AnnotationRow.instance == instance, among(AnnotationRow.task_id, task_ids))
+            .where(not_among(AnnotationRow.annotation_id, standing), AnnotationRow.withdrawn_at.is_(None))
             .values(withdrawn_at=func.clock_timestamp())
             .returning(AnnotationRow.task_id)
         )

@@ -10,6 +10,7 @@ from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models import AnnotationRow, Queue, QueueTask
+from db.repositories.ids import among
 
 IN_LABEL_STUDIO = ("published", "leaving", "annotated")
 
@@ -51,7 +52,7 @@ def live_task_ids(session: Session, queue_id: int) -> set[int]:
 def places(session: Session, queue_id: int, task_ids: Sequence[int]) -> dict[int, TaskPlace]:
     """What each of the tasks shows."""
     query = select(QueueTask.task_id, QueueTask.utterance_id, QueueTask.revision).where(
-        QueueTask.queue_id == queue_id, QueueTask.task_id.in_(task_ids)
+        QueueTask.queue_id == queue_id, among(QueueTask.task_id, task_ids)
     )
     return {
         task_id: TaskPlace(utterance_id, revision)
@@ -70,7 +71,7 @@ def reopen(session: Session, queue_id: int, instance: str, task_ids: Sequence[in
     )
     result = session.execute(
         update(QueueTask)
-        .where(QueueTask.queue_id == queue_id, QueueTask.task_id.in_(task_ids))
+        .where(QueueTask.queue_id == queue_id, among(QueueTask.task_id, task_ids))
         .where(QueueTask.state == "annotated", ~stands)
         .values(state="published", state_since=func.clock_timestamp())
     )

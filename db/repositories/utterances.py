@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from db.models import UtteranceRow
 from db.models.utterances import POOL
 from db.repositories.copying import copy_rows
+from db.repositories.ids import among
 
 STAGING = "staging_utterances"
 
@@ -138,7 +139,7 @@ def _stage(session: Session, rows: Iterable[Incoming]) -> int:
 
 def revisions(session: Session, ids: Iterable[int]) -> dict[int, int]:
     """The current revision of those of the ids that exist."""
-    query = select(UtteranceRow.id, UtteranceRow.revision).where(UtteranceRow.id.in_(list(ids)))
+    query = select(UtteranceRow.id, UtteranceRow.revision).where(among(UtteranceRow.id, ids))
     return {row.id: row.revision for row in session.execute(query)}
 
 

@@ -220,6 +220,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_annotations_utterance_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_annotations")),
     )
+    op.create_index("ix_annotations_instance_task_id", "annotations", ["instance", "task_id"], unique=False)
     op.create_index("ix_annotations_utterance_id", "annotations", ["utterance_id"], unique=False)
     op.create_index(
         "uq_annotations_file_utterance_id",
@@ -509,6 +510,7 @@ def downgrade() -> None:
         "uq_annotations_file_utterance_id", table_name="annotations", postgresql_where=sa.text("annotation_id IS NULL")
     )
     op.drop_index("ix_annotations_utterance_id", table_name="annotations")
+    op.drop_index("ix_annotations_instance_task_id", table_name="annotations")
     op.drop_table("annotations")
     op.drop_index(
         "ix_webhook_events_unhandled", table_name="webhook_events", postgresql_where=sa.text("handled_at IS NULL")

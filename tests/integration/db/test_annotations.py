@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
 from db.models import AnnotationRow
@@ -66,6 +66,29 @@ def test_what_no_longer_stands_is_withdrawn_and_may_come_back(session: Session) 
     assert overview.verdicts(session) == {"accept": 0, "fix": 2, "reject": 0}
     assert annotation_rows.put_reviews(session, "main", found) == Written(0, 1)
     assert all(row.withdrawn_at is None for row in rows(session))
+
+
+def test_withdrawing_looks_only_at_the_tasks_concerned(session: Session) -> None:
+    [utterance] = factories.utterances(session, 1)
+    annotation_rows.put_reviews(session, "main", [review(utterance.id, number) for number in range(1, 3001)])
+    session.execute(text("ANALYZE annotations"))
+    plan: list[str] = []
+
+    def explain(_: object, cursor: Any, statement: str, parameters: Any, *more: object) -> None:
+        if statement.startswith("UPDATE annotations"):
+            plan.extend(row[0] for row in cursor.connection.execute(f"EXPLAIN {statement}", parameters))
+
+    event.listen(session.connection(), "before_cursor_execute", explain)
+    annotation_rows.withdraw(session, "main", [10, 20], [1])
+    assert "ix_annotations_instance_task_id" in "\n".join(plan)
+
+
+def test_as_many_tasks_as_a_project_has(session: Session) -> None:
+    """More than the 65,535 parameters that a statement may have."""
+    [utterance] = factories.utterances(session, 1)
+    annotation_rows.put_reviews(session, "main", [review(utterance.id, number) for number in (1, 2)])
+    every = range(1, 100_001)
+    assert annotation_rows.withdraw(session, "main", [10 * number for number in every], every[1:]) == [10]
 
 
 def test_gold_is_one_label_per_utterance_that_of_its_newest_revision(session: Session) -> None:

@@ -120,6 +120,7 @@ def test_revisions_of_those_that_exist(session: Session) -> None:
     [stored] = upsert(session, record("a")).stored
     upsert(session, record("a", "newer"))
     assert utterances.revisions(session, [stored.id, 10**9]) == {stored.id: 2}
+    assert utterances.revisions(session, range(stored.id, stored.id + 100_000)) == {stored.id: 2}
 
 
 def test_two_writers_of_one_source_take_turns(clean_database_url: str) -> None:
