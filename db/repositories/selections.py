@@ -35,21 +35,21 @@ class Candidate(NamedTuple):
     defect: bool
     entropy: float
     el2n: float | None
+    same_text: int  # equal for utterances whose texts differ at most in case
 
 
 def candidates(session: Session, locale: str, version_id: int, nlu_band: tuple[float, float] | None) -> list[Candidate]:
-    """Scored pool utterances with a hypothesis that no one has annotated, nor one with the same text."""
+    """Scored pool utterances with a hypothesis whose text no one has labelled: no review and no gold data has it."""
     reviewed = aliased(UtteranceRow)
     annotated = (
         exists()
         .where(AnnotationRow.utterance_id == reviewed.id, AnnotationRow.withdrawn_at.is_(None))
-        .where(AnnotationRow.annotation_id.is_not(None))
         .where(reviewed.locale == UtteranceRow.locale, func.lower(reviewed.text) == func.lower(UtteranceRow.text))
     )
     query = (
         select(
             UtteranceRow.id, UtteranceRow.revision, UtteranceRow.domain, UtteranceRow.nlu_score, UtteranceRow.defect,
-            Score.entropy, Score.el2n,
+            Score.entropy, Score.el2n, func.hashtextextended(func.lower(UtteranceRow.text), 0),
         )
         .join(Score, (Score.utterance_id == UtteranceRow.id) & (Score.revision == UtteranceRow.revision))
         .where(Score.model_version_id == version_id)
@@ -80,7 +80,16 @@ def candidates_as_they_were(
         .scalar_subquery(),
     )
     query = (
-        select(frame.c.id, frame.c.revision, domain, text("NULL::real"), text("false"), Score.entropy, Score.el2n)
+        select(
+            frame.c.id,
+            frame.c.revision,
+            domain,
+            text("NULL::real"),
+            text("false"),
+            Score.entropy,
+            Score.el2n,
+            frame.c.id,
+        )
         .select_from(frame)
         .join(Score, (Score.utterance_id == frame.c.id) & (Score.revision == frame.c.revision))
         .where(Score.model_version_id == version_id)

@@ -70,8 +70,16 @@ def read(session: Session, locale: str, now: datetime, *, seed: int | None = Non
         champion.id,
         now,
         {domain: policy for domain, policy in resolved.items() if domain == ANY or domain in own},
-        [row for row in rows if is_eligible(row, resolved.get(row.domain, resolved[ANY]))],
+        one_of_each_text(row for row in rows if is_eligible(row, resolved.get(row.domain, resolved[ANY]))),
     )
+
+
+def one_of_each_text(rows: Iterable[Candidate]) -> list[Candidate]:
+    """Logs repeat themselves: of utterances with one text the oldest enters, so that a round never asks twice."""
+    oldest: dict[int, Candidate] = {}
+    for row in rows:
+        oldest.setdefault(row.same_text, row)
+    return list(oldest.values())
 
 
 def widest_band(resolved: Iterable[Policy]) -> tuple[float, float]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from db.models import AnnotationRow, SelectionItemRow, SelectionRow
 from db.repositories import selections
+from plugin.cli import selection as selection_cli
+from plugin.cli.errors import CliError
 from plugin.records import Policy
 from plugin.services import policies, scoring, selection
 from tests import factories
@@ -62,6 +66,23 @@ def test_reviewed_utterances_and_the_same_text_never_come_back(session: Session)
     left = {row.id for row in selection.read(session, "en-US", NOW).rows}
     assert not left & {first.id, twin.id}
     assert len(left) == 38
+
+
+def test_a_text_enters_once_and_one_of_gold_data_never(session: Session) -> None:
+    scored_pool(session, 40, nlu_score=0.5)
+    ids = [row.id for row in selection.read(session, "en-US", NOW).rows]
+    session.execute(text("UPDATE utterances SET text = 'again', defect = true WHERE id = :id"), {"id": ids[3]})
+    session.execute(text("UPDATE utterances SET text = 'Again' WHERE id = ANY(:ids)"), {"ids": ids[4:30]})
+    [gold] = factories.utterances(session, 1, source="gold", partition="test", text="UTTERANCE number 0")
+    session.add(
+        AnnotationRow(
+            utterance_id=gold.id, revision=1, instance="file", verdict="accept", domain="music", intent="play",
+            annotator="", created_at=NOW, updated_at=NOW,
+        )
+    )  # fmt: skip
+    session.flush()
+    left = [row.id for row in selection.read(session, "en-US", NOW).rows]
+    assert left == [*ids[1:3], ids[4], *ids[30:]]
 
 
 def test_a_round_is_stored_whole_and_replays_byte_for_byte(session: Session) -> None:
@@ -121,6 +142,54 @@ def test_without_a_model_the_error_says_what_to_do(session: Session) -> None:
     factories.utterances(session, 3)
     with pytest.raises(LookupError, match="assay evaluation train --locale en-US"):
         selection.read(session, "en-US", NOW)
+
+
+def age(session: Session, minutes: int) -> None:
+    """As if everything had come in that long ago."""
+    session.execute(text(f"UPDATE utterances SET ingested_at = ingested_at - interval '{minutes} minutes'"))
+
+
+def test_a_partly_scored_pool_is_not_selected_from(session: Session) -> None:
+    scored_pool(session, 40)
+    factories.utterances(session, 3, source="late")
+    factories.utterances(session, 5, source="late", locale="sw-KE")
+    factories.utterances(session, 7, source="gold", partition="test")
+    age(session, minutes=60)
+    with pytest.raises(
+        selection.UnscoredError,
+        match=r"^3 utterances of en-US .* fake-1: run `assay scoring backfill --locale en-US` first$",
+    ):
+        selection.read(session, "en-US", NOW)
+
+
+def test_a_promotion_stops_selection_until_the_pool_is_scored_anew(session: Session) -> None:
+    scored_pool(session, 40)
+    age(session, minutes=60)
+    assert selection.read(session, "en-US", NOW).rows
+    factories.champion(session, name="fake-2")
+    with pytest.raises(selection.UnscoredError, match="40 utterances of en-US .* fake-2"):
+        selection.read(session, "en-US", NOW)
+
+
+def test_a_live_stream_does_not_stop_selection(session: Session) -> None:
+    scored_pool(session, 40, nlu_score=0.5)
+    age(session, minutes=60)
+    factories.utterances(session, 3, source="live")
+    assert len(selection.read(session, "en-US", NOW).rows) == 40
+
+
+def test_the_command_says_in_one_line_that_the_pool_is_not_scored(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factories.utterances(session, 3)
+    factories.champion(session)
+    age(session, minutes=60)
+    wiring = SimpleNamespace(transaction=lambda: nullcontext(session), instance="main")
+    monkeypatch.setattr(selection_cli, "get_wiring", lambda: wiring)
+    with pytest.raises(CliError) as raised:
+        selection_cli.refresh("en-US", publish=False)
+    assert "3 utterances of en-US" in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
 
 
 def test_policies_inherit_and_keep_their_history(session: Session) -> None:
