@@ -72,6 +72,18 @@ def unscored_ids(
     return list(session.scalars(query.with_only_columns(UtteranceRow.id)))
 
 
+def count_unscored(
+    session: Session, version_id: int, locales: Sequence[str], *, older_than: timedelta = timedelta(0)
+) -> int:
+    query = (
+        _unscored(version_id, locales)
+        .where(UtteranceRow.ingested_at <= func.clock_timestamp() - older_than)
+        .order_by(None)
+        .with_only_columns(func.count())
+    )
+    return session.scalar(query) or 0
+
+
 def _unscored_external() -> Select[Any]:
     scored = (
         exists()

@@ -67,7 +67,7 @@ def wait_for_scores(wiring: Wiring, version: ModelVersion, patience: float) -> N
 
 def pending(wiring: Wiring, version: ModelVersion) -> int:
     with wiring.transaction() as session:
-        return len(scoring.backlog(session, version.id))
+        return scoring.count_backlog(session, version.id)
 
 
 @app.command()

@@ -171,6 +171,10 @@ def backlog(session: Session, version_id: int, *, limit: int | None = None) -> l
     return score_rows.unscored_ids(session, version_id, version.locales, limit=limit)
 
 
+def count_backlog(session: Session, version_id: int) -> int:
+    return score_rows.count_unscored(session, version_id, known_version(session, version_id).locales)
+
+
 def unsent(session: Session, size: int, *, older_than: timedelta = SENT_BY_NOW) -> list[tuple[int, int]]:
     """Ranges committed a while ago and not scored; a few at a time, the rest is for the next sweep."""
     limit = size * RANGES_A_SWEEP

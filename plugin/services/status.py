@@ -33,7 +33,7 @@ def status(session: Session, now: datetime) -> dict[str, Any]:
 def model_line(session: Session, locale: str) -> dict[str, Any]:
     champion = models.champion(session, locale)
     assert champion is not None
-    waiting = len(scoring.backlog(session, champion.id))
+    waiting = scoring.count_backlog(session, champion.id)
     return {"locale": locale, "champion": champion.name, "promoted_at": champion.promoted_at, "unscored": waiting}
 
 
