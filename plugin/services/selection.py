@@ -11,14 +11,14 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.models import SelectionRow
-from db.repositories import models, queues, selections
+from db.repositories import models, queues, scores, selections
 from db.repositories.selections import Candidate
 from db.session import TransactionMaker
 from plugin import __version__
@@ -26,6 +26,13 @@ from plugin.quality.selection import Frame, SelectedItem, frame_hash, select
 from plugin.records import Policy, Strategy
 from plugin.services import policies
 from plugin.services.policies import ANY
+
+# A stream never ends: what has just come in waits for its score, and for the next round.
+JUST_CAME_IN = timedelta(minutes=5)
+
+
+class UnscoredError(LookupError):
+    """Of a partly scored pool, the control arm would be no uniform sample and the inclusion probabilities wrong."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,18 @@ def refresh(
 
 
 def read(session: Session, locale: str, now: datetime, *, seed: int | None = None) -> Snapshot:
-    """The locale's eligible frame under its policies. Raises LookupError when nothing has been scored for it."""
+    """The locale's eligible frame under its policies. Raises LookupError when it has no champion, UnscoredError (a
+    LookupError too) when the champion has not scored all of its pool but the newest.
+    """
     champion = models.champion(session, locale)
     if champion is None:
         raise LookupError(f"no model is promoted for {locale}: run `assay evaluation train --locale {locale}` first")
+    unscored = scores.count_unscored(session, champion.id, [locale], older_than=JUST_CAME_IN)
+    if unscored:
+        raise UnscoredError(
+            f"{unscored} utterances of {locale} are not scored by its champion {champion.name}: "
+            f"run `assay scoring backfill --locale {locale}` first"
+        )
     resolved = policies.resolve(session, locale)
     if seed is not None:
         resolved = {domain: replace(policy, seed=seed) for domain, policy in resolved.items()}

@@ -152,7 +152,7 @@ def age(session: Session, minutes: int) -> None:
 def test_a_partly_scored_pool_is_not_selected_from(session: Session) -> None:
     scored_pool(session, 40)
     factories.utterances(session, 3, source="late")
-    factories.utterances(session, 5, source="late", locale="sw-KE")
+    factories.utterances(session, 5, source="swahili", locale="sw-KE")
     factories.utterances(session, 7, source="gold", partition="test")
     age(session, minutes=60)
     with pytest.raises(
@@ -167,7 +167,7 @@ def test_a_promotion_stops_selection_until_the_pool_is_scored_anew(session: Sess
     age(session, minutes=60)
     assert selection.read(session, "en-US", NOW).rows
     factories.champion(session, name="fake-2")
-    with pytest.raises(selection.UnscoredError, match="40 utterances of en-US .* fake-2"):
+    with pytest.raises(selection.UnscoredError, match=r"40 utterances of en-US .* fake-2"):
         selection.read(session, "en-US", NOW)
 
 
