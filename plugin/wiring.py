@@ -74,7 +74,8 @@ class Wiring:
         with advisory_lock(self.engine, f"publish:{queue_id}", wait=wait) as held:
             if not held:
                 return None
-            return publish(self.transaction, self.label_studio, queue_id, datetime.now(UTC), self.webhook)
+            now = datetime.now(UTC)
+            return publish(self.transaction, self.label_studio, self.instance, queue_id, now, self.webhook)
 
     def reconcile(self, project_id: int, *, wait: bool, force: bool = False) -> Collected | None:
         """Collect a project's reviews, one process at a time; without `wait`, leave it to whoever does it now."""

@@ -41,14 +41,14 @@ def sweep() -> None:
     send_dirty()
     wiring = get_wiring()
     with wiring.transaction() as session:
-        emptying = queue_rows.with_leaving(session)
+        emptying = queue_rows.with_leaving(session, wiring.instance)
     for queue_id in emptying:
-        queues.remove_left(wiring.transaction, wiring.label_studio, queue_id)
+        queues.remove_left(wiring.transaction, wiring.label_studio, wiring.instance, queue_id)
 
 
 def send_dirty() -> None:
     wiring = get_wiring()
     with wiring.transaction() as session:
-        dirty = queue_rows.dirty_ids(session)
+        dirty = queue_rows.dirty_ids(session, wiring.instance)
     for queue_id in dirty:
         wiring.send("selection.publish", queue_id)

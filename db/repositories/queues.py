@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -58,9 +58,8 @@ def of_locale(session: Session, instance: str, locale: str) -> Sequence[Queue]:
     ).all()
 
 
-def every(session: Session, *, state: str | None = None) -> Sequence[Queue]:
-    query = select(Queue).order_by(Queue.locale, Queue.domain)
-    return session.scalars(query if state is None else query.where(Queue.state == state)).all()
+def every(session: Session, instance: str) -> Sequence[Queue]:
+    return session.scalars(select(Queue).where(Queue.instance == instance).order_by(Queue.locale, Queue.domain)).all()
 
 
 def get(session: Session, queue_id: int) -> Queue | None:
@@ -73,12 +72,14 @@ def by_project(session: Session, instance: str, project_id: int) -> Queue | None
     ).one_or_none()
 
 
-def dirty_ids(session: Session) -> list[int]:
-    return list(session.scalars(select(Queue.id).where(Queue.dirty, Queue.state == "active").order_by(Queue.id)))
+def dirty_ids(session: Session, instance: str) -> list[int]:
+    query = select(Queue.id).where(Queue.instance == instance, Queue.dirty, Queue.state == "active")
+    return list(session.scalars(query.order_by(Queue.id)))
 
 
-def with_leaving(session: Session) -> list[int]:
-    return list(session.scalars(select(QueueTask.queue_id).where(QueueTask.state == "leaving").distinct()))
+def with_leaving(session: Session, instance: str) -> list[int]:
+    leaving = exists().where(QueueTask.queue_id == Queue.id, QueueTask.state == "leaving")
+    return list(session.scalars(select(Queue.id).where(Queue.instance == instance, leaving).order_by(Queue.id)))
 
 
 def set_project(session: Session, queue_id: int, project_id: int) -> None:
@@ -142,12 +143,14 @@ def tasks(session: Session, queue_id: int) -> Sequence[QueueTask]:
     ).all()
 
 
-def utterances_elsewhere(session: Session, queue_id: int, utterance_ids: Sequence[int]) -> set[int]:
-    """Those of the utterances that another queue still shows or has had annotated."""
+def utterances_elsewhere(session: Session, queue: Queue, utterance_ids: Sequence[int]) -> set[int]:
+    """Those of the utterances that another queue of the instance still shows or has had annotated."""
     return set(
         session.scalars(
             select(QueueTask.utterance_id)
-            .where(QueueTask.queue_id != queue_id, QueueTask.utterance_id.in_(utterance_ids))
+            .join(Queue, Queue.id == QueueTask.queue_id)
+            .where(Queue.instance == queue.instance, Queue.id != queue.id)
+            .where(QueueTask.utterance_id.in_(utterance_ids))
             .where(QueueTask.state.in_(["published", "leaving", "annotated"]))
         )
     )

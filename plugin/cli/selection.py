@@ -55,8 +55,9 @@ def publish_(locale: Annotated[str | None, typer.Option()] = None) -> None:
 
 def publish_queues(wiring: Wiring, locale: str | None) -> None:
     with wiring.transaction() as session:
-        dirty = set(queue_rows.dirty_ids(session))
-        chosen = [queue for queue in queue_rows.every(session) if queue.id in dirty and locale in (None, queue.locale)]
+        dirty = set(queue_rows.dirty_ids(session, wiring.instance))
+        known = queue_rows.every(session, wiring.instance)
+    chosen = [queue for queue in known if queue.id in dirty and locale in (None, queue.locale)]
     with progress_bar() as bar:
         for queue in bar.track(chosen, description="publishing queues"):
             wiring.publish(queue.id, wait=True)

@@ -80,13 +80,14 @@ class Published:
 def publish(
     transaction: TransactionMaker,
     label_studio: LabelStudio,
+    instance: str,
     queue_id: int,
     now: datetime,
     webhook: Webhook | None = None,
 ) -> Published | None:
     """Bring one queue to the locale's current round; None when there is nothing to publish."""
     with transaction() as session:
-        plan = read_plan(session, queue_id)
+        plan = read_plan(session, instance, queue_id)
     if plan is None:
         return None
     shown = [*plan.new, *(item for _, item in plan.staying), *(item for _, item in plan.leaving)]
@@ -105,13 +106,23 @@ def publish(
     return Published(queue_id, len(plan.new), len(plan.staying), len(plan.leaving))
 
 
-def read_plan(session: Session, queue_id: int) -> Plan | None:
+def queue_of(session: Session, instance: str, queue_id: int) -> Queue:
+    """Its project's id means another project in another Label Studio, perhaps somebody else's."""
     queue = queue_rows.get(session, queue_id)
-    selection = selections.current(session, queue.locale) if queue else None
-    if queue is None or selection is None or queue.state != "active":
+    if queue is None:
+        raise LookupError(f"no queue has id {queue_id}")
+    if queue.instance != instance:
+        raise LookupError(f"queue {queue_id} is in the Label Studio named {queue.instance!r}, not {instance!r}")
+    return queue
+
+
+def read_plan(session: Session, instance: str, queue_id: int) -> Plan | None:
+    queue = queue_of(session, instance, queue_id)
+    selection = selections.current(session, queue.locale)
+    if selection is None or queue.state != "active":
         return None
     items = queue_rows.planned_items(session, selection, queue.domain)
-    elsewhere = queue_rows.utterances_elsewhere(session, queue.id, [item.utterance_id for item in items])
+    elsewhere = queue_rows.utterances_elsewhere(session, queue, [item.utterance_id for item in items])
     present = {task.utterance_id: task for task in queue_rows.tasks(session, queue.id) if task.state != "removed"}
     reason = reasons(session, selection)
     codes = rank_codes(len(items))
@@ -193,12 +204,12 @@ def ensure_project(
     return project_id
 
 
-def remove_left(transaction: TransactionMaker, label_studio: LabelStudio, queue_id: int) -> int:
+def remove_left(transaction: TransactionMaker, label_studio: LabelStudio, instance: str, queue_id: int) -> int:
     """Delete leaving tasks that nobody can hold any more and nobody has begun; how many went."""
     with transaction() as session:
-        queue = queue_rows.get(session, queue_id)
+        queue = queue_of(session, instance, queue_id)
         left = [task for task in queue_rows.tasks(session, queue_id) if task.state == "leaving" and task.task_id]
-    if queue is None or queue.project_id is None or not left:
+    if queue.project_id is None or not left:
         return 0
     groups: dict[datetime, list[int]] = defaultdict(list)
     for task in left:

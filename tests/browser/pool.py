@@ -72,7 +72,7 @@ def publish(
     selection.refresh(transaction, locale, now, INSTANCE)
     with transaction() as session:
         [queue] = queue_rows.of_locale(session, INSTANCE, locale)
-    queues.publish(transaction, label_studio, queue.id, now)
+    queues.publish(transaction, label_studio, INSTANCE, queue.id, now)
     with transaction() as session:
         return read_queue(session, locale, domain, ids)
 
