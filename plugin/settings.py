@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.exc import ArgumentError
+
+from db.session import psycopg_url
 
 STACK_FILE = "stack.env"
+BROKER_SCHEMES = frozenset({"redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp"})
 
 
 class SettingsError(Exception):
@@ -56,9 +61,36 @@ class Settings(BaseSettings):
     ready_file: Path | None = Field(default=None, description="a worker or beat makes this file when it is ready")
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        try:
+            if url is not None:
+                psycopg_url(url.get_secret_value())
+        except (ArgumentError, ValueError):
+            raise ValueError("must be like postgresql://user:password@host:5432/database") from None
+        return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_redis_or_rabbitmq(cls, url: SecretStr | None) -> SecretStr | None:
+        # More than one, between semicolons: Celery fails over.
+        if url is not None and not all(map(_is_broker, url.get_secret_value().split(";"))):
+            raise ValueError("must be like redis://:password@host:6379/0 or amqp://user:password@host:5672//")
+        return url
+
     @property
     def models_folder(self) -> Path:
         return self.home.resolve() / "models"
+
+
+def _is_broker(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port_is_number = parts.port is None or parts.port >= 0
+    except ValueError:
+        return False
+    return parts.scheme in BROKER_SCHEMES and port_is_number
 
 
 def load_settings(*, with_stack_file: bool = True) -> Settings:
@@ -68,7 +100,8 @@ def load_settings(*, with_stack_file: bool = True) -> Settings:
         return Settings(_env_file=given.home / STACK_FILE) if with_stack_file else given  # type: ignore[call-arg]
     except ValidationError as error:
         problems = "; ".join(
-            f"ASSAY_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}" for item in error.errors()
+            f"ASSAY_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
         )
         raise SettingsError(problems) from None
 

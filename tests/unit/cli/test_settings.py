@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from plugin.settings import SettingsError, load_settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ASSAY_DATABASE_URL", "garbage"),
+        ("ASSAY_DATABASE_URL", ""),
+        ("ASSAY_DATABASE_URL", "mysql://assay:hunter2@db/assay"),
+        ("ASSAY_DATABASE_URL", "postgresql://assay:hunter2@db:port/assay"),
+        ("ASSAY_BROKER_URL", "garbage"),
+        ("ASSAY_BROKER_URL", ""),
+        ("ASSAY_BROKER_URL", "foo://assay:hunter2@broker"),
+        ("ASSAY_BROKER_URL", "redis://:hunter2@broker:port/0"),
+        ("ASSAY_BROKER_URL", "redis://first;foo://:hunter2@second"),
+    ],
+)
+def test_a_url_that_cannot_be_used_stops_at_start_and_tells_no_password(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^{name}: must be like ") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ASSAY_DATABASE_URL", "postgres://assay:secret@db/assay"),
+        ("ASSAY_DATABASE_URL", "postgresql+psycopg://assay@/assay?host=/var/run"),
+        ("ASSAY_BROKER_URL", "redis://:secret@broker:6379/0"),
+        ("ASSAY_BROKER_URL", "rediss://broker"),
+        ("ASSAY_BROKER_URL", "redis+socket:///var/run/redis.sock"),
+        ("ASSAY_BROKER_URL", "amqp://guest:guest@broker//;amqps://second//"),
+    ],
+)
+def test_urls_of_what_is_supported_are_taken_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    settings = load_settings().model_dump()
+    assert settings[name.removeprefix("ASSAY_").lower()].get_secret_value() == value
