@@ -8,7 +8,7 @@ import sys
 import typer
 from rich.console import Console
 from rich.markup import escape
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DataError, OperationalError, ProgrammingError, SQLAlchemyError, StatementError
 
 from plugin.cli import data, db, demo, evaluation, ingest, label_studio, policy, scoring, selection, stack, status
 from plugin.cli.errors import CliError
@@ -43,7 +43,7 @@ def options(debug: bool = typer.Option(False, "--debug", help="Show tracebacks."
 def run() -> None:
     try:
         app()
-    except (*EXPECTED, OperationalError, ProgrammingError) as error:
+    except (*EXPECTED, SQLAlchemyError) as error:
         if os.environ.get("ASSAY_DEBUG"):
             raise
         Console(stderr=True, soft_wrap=True).print(f"[red]error:[/] {escape(one_line(error))}", highlight=False)
@@ -51,9 +51,18 @@ def run() -> None:
 
 
 def one_line(error: Exception) -> str:
-    """What to do is said where a user would otherwise meet the database driver's words."""
+    """What to do is said where a user would otherwise meet the database driver's words.
+
+    Of those only the first line is shown: SQL, parameters and rows may hold what people said.
+    """
+    if not isinstance(error, SQLAlchemyError):
+        return str(error)
+    cause = error.orig if isinstance(error, StatementError) and error.orig is not None else error
+    reason = next(iter(str(cause).splitlines()), type(cause).__name__)
     if isinstance(error, OperationalError):
-        return f"the database does not answer ({str(error.orig).splitlines()[0]}): is `assay up` running?"
-    if isinstance(error, ProgrammingError) and "does not exist" in str(error.orig):
+        return f"the database does not answer ({reason}): is `assay up` running?"
+    if isinstance(error, ProgrammingError) and "does not exist" in reason:
         return "the schema is not there or not up to date: run `assay db upgrade`"
-    return str(error)
+    if isinstance(error, DataError):
+        return f"the database cannot take a value that was given: {reason}"
+    return f"the database refused it: {reason}"

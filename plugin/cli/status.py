@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from sqlalchemy.exc import OperationalError
 
 from plugin.cli.output import console, print_json, print_table
@@ -55,7 +56,7 @@ def show(found: dict[str, Any]) -> None:
     if found["parts"]:
         print_table("parts", ["part", "state"], [[part["name"], part["state"]] for part in found["parts"]])
     if "error" in found:
-        console.print(f"[yellow]{found['error']}[/]; `assay up` starts everything")
+        console.print(f"[yellow]{escape(found['error'])}[/]; `assay up` starts everything")
         return
     unscored = {line["locale"]: line["unscored"] for line in found["models"]}
     champions = {line["locale"]: line["champion"] for line in found["models"]}
@@ -77,10 +78,12 @@ def show(found: dict[str, Any]) -> None:
     )
     reviews = ", ".join(f"{count} {verdict}" for verdict, count in found["annotations"].items())
     console.print(f"reviews: {reviews}")
-    console.print("gold: " + (", ".join(f"{size:,} {name}" for name, size in found["gold"].items()) or "none"))
+    gold = ", ".join(f"{size:,} {name}" for name, size in found["gold"].items()) or "none"
+    console.print(f"gold: {gold}", markup=False)
     for run in found["runs"]:
         console.print(
-            f"run {run['id']} ({run['locale']}): {run['state']}" + (f": {run['error']}" if run["error"] else "")
+            f"run {run['id']} ({run['locale']}): {run['state']}" + (f": {run['error']}" if run["error"] else ""),
+            markup=False,
         )
     if found["lags"]["unhandled_webhooks"]:
         console.print(f"[yellow]{found['lags']['unhandled_webhooks']} webhooks wait to be handled[/]")
