@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typer
+from alembic.util import CommandError
 from sqlalchemy.exc import OperationalError
 
 from db import migrate
@@ -24,6 +25,8 @@ def upgrade(revision: str = typer.Argument("head")) -> None:
         migrate.upgrade(database_url(), revision)
     except OperationalError as error:
         raise CliError(f"the database at ASSAY_DATABASE_URL cannot be migrated: {error.orig}") from error
+    except CommandError as error:
+        raise CliError(f"{error}; the newest is {migrate.head_revision()}") from error
     typer.echo(f"schema is at {migrate.current_revision(database_url())}")
 
 
