@@ -139,3 +139,16 @@ class Vocabulary:
     intents: tuple[str, ...]
     slots: tuple[str, ...]
     intent_domains: Mapping[str, str] = field(default_factory=dict)
+
+
+# Sums of probabilities are held to 1 within this: a softmax written as float32 is off by less.
+SUM_TOLERANCE = 1e-4
+
+
+def domain_scores_limit(domains: int) -> float:
+    """The largest sum of `domain_scores` that rounding explains: each of them may be half a thousandth too high.
+
+    What ingest takes and what scoring takes are one and the same by this.
+    """
+    # A billionth for the floats themselves, where every score is rounded up by exactly a half.
+    return 1.0 + domains * 0.0005 + 1e-9

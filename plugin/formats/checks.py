@@ -17,15 +17,13 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
-from plugin.records import Hypothesis, Slot
+from plugin.records import Hypothesis, Slot, domain_scores_limit
 
 MAX_ID_LENGTH = 255
 MAX_LABEL_LENGTH = 128
 MAX_TEXT_LENGTH = 4096
 MAX_SLOTS = 128
 MAX_DOMAIN_SCORES = 1000
-# Scores are often written as float32, and a softmax over many domains then sums to a little more than 1.
-SUM_TOLERANCE = 1e-4
 
 HYPOTHESIS_FIELDS = frozenset({"domain", "intent", "slots"})
 
@@ -212,7 +210,7 @@ def domain_scores(obj: object) -> Mapping[str, float]:
         except RecordError as error:
             raise error.within(f"domain_scores.{_shown(name)}") from None
     total = math.fsum(scores.values())
-    if total > 1 + SUM_TOLERANCE:
+    if total > domain_scores_limit(len(scores)):
         raise RecordError("domain_scores", f"are probabilities and must not sum to more than 1, but to {total:.6g}")
     return scores
 

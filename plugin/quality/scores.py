@@ -2,25 +2,38 @@
 
 Axes: R replicates, N utterances, K classes, T tokens. All computed in float64, natural logarithm.
 
-Every public function checks its input once: the last axis must hold probabilities that sum to 1 within
+Every score checks its input once: the last axis must hold probabilities that sum to 1 within
 `SUM_TOLERANCE`. Nothing is renormalised; what the tolerance lets through is cut back to the stated range.
+A source's own scores, rounded or cut to a top-N list, become such a row by `complete_with_rest`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
 
+from plugin.quality.domain_scores import complete_with_rest
+from plugin.records import SUM_TOLERANCE
+
+__all__ = [
+    "TokenEntropy",
+    "complete_with_rest",
+    "el2n",
+    "el2n_replicates",
+    "entropy",
+    "least_confidence",
+    "margin",
+    "mutual_information",
+    "token_entropy",
+]
+
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
-SUM_TOLERANCE = 1e-4
 UNKNOWN_LABEL = -1
-REST = "rest"
 EL2N_MAX = float(np.sqrt(2.0))
 
 
@@ -201,67 +214,6 @@ def token_entropy(token_probs: ArrayLike, lengths: ArrayLike) -> TokenEntropy:
     largest = np.zeros(size.size)
     np.maximum.at(largest, owner, per_token)
     return TokenEntropy(mean=total / np.maximum(size, 1), sum=total, max=largest)
-
-
-def complete_with_rest(scores: Mapping[str, float]) -> dict[str, float]:
-    """Make a top-N list of class scores a distribution: the missing mass becomes one class `rest`.
-
-    The entropy of the result is a lower bound of the entropy over all classes, and the same for every
-    record of a source, which is what ranking needs. A class already named `rest` takes the mass.
-
-    Args:
-        scores: class -> probability; at most 1 in all.
-
-    Returns:
-        A new dict, in the given order, that sums to 1 within `SUM_TOLERANCE`.
-
-    Raises:
-        ValueError: no class at all, a negative or non-finite score, or a sum above 1.
-
-    >>> complete_with_rest({"music": 0.5, "weather": 0.25})
-    {'music': 0.5, 'weather': 0.25, 'rest': 0.25}
-    """
-    if not scores:
-        raise ValueError("domain scores are empty: leave the field out when there are none")
-    for name, value in scores.items():
-        if not 0.0 <= value <= 1.0 + SUM_TOLERANCE:
-            raise ValueError(f"domain score of {name!r} must lie in [0, 1], not {value}")
-    missing = 1.0 - sum(scores.values())
-    if missing < -SUM_TOLERANCE:
-        raise ValueError(f"domain scores sum to {1.0 - missing:.6g}: more than 1 is no distribution")
-    completed = dict(scores)
-    if missing > SUM_TOLERANCE:
-        completed[REST] = completed.get(REST, 0.0) + missing
-    return completed
-
-
-def probability_table(rows: Sequence[Mapping[str, float]]) -> tuple[Float, tuple[str, ...]]:
-    """Top-N lists as one matrix, each completed by `complete_with_rest`.
-
-    Args:
-        rows: N mappings class -> probability, each with its own classes.
-
-    Returns:
-        (N, K) float64 and the K class names, sorted: all that occur, 0 where a row lacks one.
-
-    Raises:
-        ValueError: as `complete_with_rest`, naming the row.
-
-    >>> probability_table([{"music": 1.0}, {"weather": 0.75}])[1]
-    ('music', 'rest', 'weather')
-    """
-    completed = []
-    for number, row in enumerate(rows):
-        try:
-            completed.append(complete_with_rest(row))
-        except ValueError as error:
-            raise ValueError(f"row {number}: {error}") from None
-    classes = tuple(sorted(set().union(*completed)))
-    column = {name: index for index, name in enumerate(classes)}
-    table = np.zeros((len(completed), len(classes)))
-    for number, complete in enumerate(completed):
-        table[number, [column[name] for name in complete]] = list(complete.values())
-    return table, classes
 
 
 def _cut(values: Float, low: float, high: float) -> Float:

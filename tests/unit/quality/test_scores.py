@@ -269,35 +269,3 @@ def test_token_entropy_agrees_with_a_loop() -> None:
 def test_token_lengths_must_fit(lengths: list[int]) -> None:
     with pytest.raises(ValueError, match="non-negative and sum to the 2 rows"):
         scores.token_entropy([[0.5, 0.5], [0.5, 0.5]], lengths)
-
-
-def test_rest_takes_the_missing_mass() -> None:
-    assert scores.complete_with_rest({"music": 0.75, "weather": 0.25}) == {"music": 0.75, "weather": 0.25}
-    assert scores.complete_with_rest({"music": 0.5}) == {"music": 0.5, "rest": 0.5}
-    assert scores.complete_with_rest({"rest": 0.25, "music": 0.5}) == {"rest": 0.5, "music": 0.5}
-    assert scores.complete_with_rest({"music": 0.99995}) == {"music": 0.99995}
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"music": 0.75, "weather": 0.5}, "sum to 1.25: more than 1"),
-        ({"music": -0.1}, "'music' must lie in"),
-        ({"music": math.nan}, "'music' must lie in"),
-        ({"music": math.inf}, "'music' must lie in"),
-        ({}, "empty"),
-    ],
-)
-def test_scores_that_are_no_distribution_are_refused(given: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        scores.complete_with_rest(given)
-
-
-def test_probability_table_lines_up_the_classes() -> None:
-    table, classes = scores.probability_table([{"weather": 0.75}, {"music": 0.5, "weather": 0.5}])
-    assert classes == ("music", "rest", "weather")
-    assert table.tolist() == [[0.0, 0.25, 0.75], [0.5, 0.0, 0.5]]
-    np.testing.assert_allclose(scores.entropy(table)[1], LN2)
-    assert scores.probability_table([])[0].shape == (0, 0)
-    with pytest.raises(ValueError, match=r"row 1: domain scores sum to 1\.5"):
-        scores.probability_table([{"a": 1.0}, {"a": 1.0, "b": 0.5}])
