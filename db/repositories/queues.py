@@ -18,8 +18,12 @@ from db.models import (
     QueueTask,
     SelectionItemRow,
     SelectionRow,
+    UtteranceRevision,
     UtteranceRow,
 )
+
+# What a task shows of a record, and a revision may change.
+REVISED = ("text", "domain", "intent", "slots", "nlu_score")
 
 
 class PlannedItem(NamedTuple):
@@ -82,6 +86,10 @@ def with_leaving(session: Session, instance: str) -> list[int]:
     return list(session.scalars(select(Queue.id).where(Queue.instance == instance, leaving).order_by(Queue.id)))
 
 
+def set_dirty(session: Session, queue_id: int) -> None:
+    session.execute(update(Queue).where(Queue.id == queue_id).values(dirty=True))
+
+
 def set_project(session: Session, queue_id: int, project_id: int) -> None:
     session.execute(update(Queue).where(Queue.id == queue_id).values(project_id=project_id))
 
@@ -121,20 +129,29 @@ def planned_items(session: Session, selection: SelectionRow, domain: str) -> lis
 
 
 def open_items(session: Session, queue_id: int, version_id: int) -> dict[int, PlannedItem]:
-    """What the open tasks of a queue show, by utterance."""
+    """What the open tasks of a queue show, by utterance: a record that was revised since, as it was then."""
     feature = (
-        (Feature.utterance_id == UtteranceRow.id)
-        & (Feature.revision == UtteranceRow.revision)
+        (Feature.utterance_id == QueueTask.utterance_id)
+        & (Feature.revision == QueueTask.revision)
         & (Feature.model_version_id == version_id)
     )
+    earlier = (UtteranceRevision.utterance_id == QueueTask.utterance_id) & (
+        UtteranceRevision.revision == QueueTask.revision
+    )
     query = (
-        select(*_shown_columns(), Feature.domain_probs)
+        select(*_shown_columns(), Feature.domain_probs, QueueTask.revision, UtteranceRevision.content)
         .select_from(QueueTask)
         .join(UtteranceRow, UtteranceRow.id == QueueTask.utterance_id)
+        .outerjoin(UtteranceRevision, earlier)
         .outerjoin(Feature, feature)
         .where(QueueTask.queue_id == queue_id, QueueTask.state.in_(["published", "leaving"]))
     )
-    return {row[0]: PlannedItem._make(row) for row in session.execute(query)}
+    items: dict[int, PlannedItem] = {}
+    for *columns, revision, content in session.execute(query):
+        item = PlannedItem._make(columns)
+        then = {name: content[name] for name in REVISED} if content else {}
+        items[item.utterance_id] = item._replace(revision=revision, **then)
+    return items
 
 
 def tasks(session: Session, queue_id: int) -> Sequence[QueueTask]:

@@ -12,7 +12,7 @@ Label Studio works. Everything may be repeated: tasks are known by their utteran
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -141,7 +141,7 @@ def read_plan(session: Session, instance: str, queue_id: int) -> Plan | None:
     return Plan(
         queue=queue,
         selection=selection,
-        labels=label_set(session, queue.locale),
+        labels=label_set(session, queue.locale, open_items.values()),
         description=describe(queue.locale, queue.domain, lines, evaluated=evaluated),
         new=[item for id_, item in shown.items() if id_ not in present],
         staying=[(open_tasks[id_], item) for id_, item in shown.items() if id_ in stays],
@@ -218,7 +218,10 @@ def remove_left(transaction: TransactionMaker, label_studio: LabelStudio, instan
     for since, task_ids in groups.items():
         removed += label_studio.delete_tasks(queue.project_id, task_ids, leaving_since=since)
     with transaction() as session:
-        return queue_rows.mark_removed(session, queue_id, removed)
+        count = queue_rows.mark_removed(session, queue_id, removed)
+        if count:
+            queue_rows.set_dirty(session, queue_id)  # a newer revision may have waited for the old one's place
+    return count
 
 
 def reasons(session: Session, selection: SelectionRow) -> Callable[[PlannedItem], str]:
@@ -253,9 +256,12 @@ def to_shown(item: PlannedItem, rank_code: float, reason: str) -> Shown:
     )
 
 
-def label_set(session: Session, locale: str) -> LabelSet:
-    """All that a person may choose in this locale: what hypotheses, gold data and models know."""
+def label_set(session: Session, locale: str, shown: Iterable[PlannedItem] = ()) -> LabelSet:
+    """All that a person may choose in this locale: what hypotheses, gold data, models and shown tasks know."""
     pairs, slots = queue_rows.label_sets(session, locale)
+    for item in shown:
+        pairs.add((item.domain, item.intent))
+        slots.update(label for _, _, label in item.slots)
     intents: dict[str, list[str]] = defaultdict(list)
     for domain, intent in sorted(pairs):
         intents[domain].append(intent)
