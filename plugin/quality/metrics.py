@@ -218,6 +218,8 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 
         raise ValueError(f"bins must be at least 1, not {bins}")
     if sure.size == 0:
         return math.nan
-    index = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)  # (N,)
+    # k / bins, as a person would write the edge: neither sure * bins nor linspace meets it exactly.
+    edges = np.arange(1, bins) / bins
+    index = np.searchsorted(edges, sure, side="left")  # (N,) in [0, bins)
     gap = np.bincount(index, weights=right.astype(np.float64) - sure, minlength=bins)  # |B| (acc - conf)
     return float(np.abs(gap).sum() / sure.size)
