@@ -15,7 +15,9 @@ TASK_STATES = ("planned", "published", "leaving", "annotated", "removed")
 class Queue(Base):
     """The review queue of a (locale, domain): one Label Studio project. `dirty`: its plan is not yet published.
 
-    `collected_until` is the newest change collected, by Label Studio's clock; `polled_at` when we last looked, by ours.
+    All changes up to `collected_until` are collected, by Label Studio's clock; `polled_at` is when we last looked, by
+    ours. `surplus` is by how many the project's tasks outnumbered ours when their ids were last compared: tasks made by
+    hand, less annotated ones that were deleted by hand.
     """
 
     __tablename__ = "queues"
@@ -36,6 +38,7 @@ class Queue(Base):
     published_at: Mapped[datetime | None]
     collected_until: Mapped[datetime | None]
     polled_at: Mapped[datetime | None]
+    surplus: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[CreatedAt]
 
 

@@ -43,6 +43,10 @@ def set_polled(session: Session, queue_id: int, at: datetime) -> None:
     session.execute(update(Queue).where(Queue.id == queue_id).values(polled_at=at))
 
 
+def set_surplus(session: Session, queue_id: int, surplus: int) -> None:
+    session.execute(update(Queue).where(Queue.id == queue_id).values(surplus=surplus))
+
+
 def live_task_ids(session: Session, queue_id: int) -> set[int]:
     """The tasks that are in Label Studio as far as we know."""
     query = select(QueueTask.task_id).where(QueueTask.queue_id == queue_id, QueueTask.state.in_(IN_LABEL_STUDIO))

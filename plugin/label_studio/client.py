@@ -22,9 +22,11 @@ from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.imports import Present, chunks
 from plugin.label_studio.payloads import (
     DrawnTask,
+    Glance,
     TaskState,
     is_cut,
     parse_drawn_task,
+    parse_glance,
     parse_present,
     parse_task,
 )
@@ -64,7 +66,12 @@ class SdkLabelStudio:
         self._chunk = chunk
         self._lock_ttl = timedelta(seconds=lock_ttl_s)
         self._settle_s = settle_s
-        self._http = httpx.Client(timeout=httpx.Timeout(timeout_s, connect=CONNECT_SECONDS), follow_redirects=True)
+        self._date: str | None = None
+        self._http = httpx.Client(
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_SECONDS),
+            follow_redirects=True,
+            event_hooks={"response": [self._note_date]},
+        )
         with _errors("access token"):
             self._sdk = Sdk(  # type: ignore[no-untyped-call]
                 base_url=f"{self._url}/", api_key=token, httpx_client=self._http, max_retries=0
@@ -126,6 +133,14 @@ class SdkLabelStudio:
         if updated_since is not None:
             query["filters"] = {"conjunction": "and", "items": [_updated_since(updated_since)]}
         return (parse_task(task) for task in self._tasks(project_id, query, page_size=PAGE))
+
+    def glance(self, project_id: int) -> Glance:
+        query = json.dumps({"ordering": ["-tasks:updated_at"]})
+        with _errors(f"glance at project {project_id}"):
+            page: Any = self._sdk.tasks.list(
+                project=project_id, query=query, fields="all", include="id,updated_at", page_size=1
+            )
+        return parse_glance(page.response.total, [task.model_dump(mode="json") for task in page.items], self._date)
 
     def task_ids(self, project_id: int) -> dict[int, int | None]:
         return {item.task_id: item.utterance_id for item in self.present(project_id)}
@@ -248,6 +263,9 @@ class SdkLabelStudio:
             time.sleep(self._settle_s)
             project = self.get_project(project_id)
             counts.append((project["task_number"], project["total_predictions_number"]))
+
+    def _note_date(self, response: httpx.Response) -> None:
+        self._date = response.headers.get("Date")
 
     def _selected(self, project_id: int, task_ids: Sequence[int]) -> Iterator[Json]:
         return self._tasks(project_id, {"selectedItems": {"all": False, "included": list(task_ids)}}, page_size=PAGE)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from typing import Any
 
@@ -57,6 +58,19 @@ class TaskState:
     @property
     def is_untouched(self) -> bool:
         return not (self.reviews or self.problems or self.skipped or self.has_draft)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """How a project stands, for the price of one small request.
+
+    newest  the last change of any of its tasks
+    clock   Label Studio's time at the answer, never ahead of it; None when the answer tells no time
+    """
+
+    task_count: int
+    newest: datetime | None
+    clock: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +148,12 @@ def parse_present(task: Json) -> Present:
 def is_cut(task: Json) -> bool:
     """Whether the list of model versions may lack some: then only `predictions` tells them all."""
     return len(_versions(task)) > VERSIONS_WHOLE
+
+
+def parse_glance(total: int, newest_first: Sequence[Json], date: str | None) -> Glance:
+    """The first page of the tasks, the last changed one first, and the answer's `Date`."""
+    newest = _time(newest_first[0]["updated_at"]) if newest_first else None
+    return Glance(total, newest, None if date is None else parsedate_to_datetime(date))
 
 
 def parse_drawn_task(task: Json) -> DrawnTask:
@@ -325,6 +345,7 @@ def _brief(value: object) -> str:
 
 __all__ = [
     "DrawnTask",
+    "Glance",
     "PayloadError",
     "Reading",
     "TaskState",
@@ -332,6 +353,7 @@ __all__ = [
     "changed_parts",
     "is_cut",
     "parse_drawn_task",
+    "parse_glance",
     "parse_present",
     "parse_review",
     "parse_task",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from plugin.label_studio.payloads import DrawnTask, TaskState
+from plugin.label_studio.payloads import DrawnTask, Glance, TaskState
 
 Json = Mapping[str, Any]
 
@@ -43,6 +43,10 @@ class LabelStudio(Protocol):
 
     def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
         """In order of task id, so that what changes meanwhile may come twice but is never skipped."""
+        ...
+
+    def glance(self, project_id: int) -> Glance:
+        """Whether there is anything new at all, in one request that costs the same for every size of project."""
         ...
 
     def task_ids(self, project_id: int) -> dict[int, int | None]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from plugin.label_studio import imports
@@ -15,9 +16,11 @@ from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.imports import Present
 from plugin.label_studio.payloads import (
     DrawnTask,
+    Glance,
     TaskState,
     is_cut,
     parse_drawn_task,
+    parse_glance,
     parse_present,
     parse_task,
 )
@@ -133,6 +136,12 @@ class FakeClient:
     def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
         states = [parse_task(task) for _, task in sorted(self._server.project(project_id).tasks.items())]
         return iter([state for state in states if updated_since is None or state.updated_at >= updated_since])
+
+    def glance(self, project_id: int) -> Glance:
+        tasks = self._server.project(project_id).tasks.values()
+        newest_first = sorted(tasks, key=lambda task: datetime.fromisoformat(task["updated_at"]), reverse=True)
+        date = format_datetime(datetime.fromisoformat(self._server.now()), usegmt=True)
+        return parse_glance(len(tasks), newest_first[:1], date)
 
     def task_ids(self, project_id: int) -> dict[int, int | None]:
         return {item.task_id: item.utterance_id for item in self.present(project_id)}

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,7 @@ from db.repositories.annotations import Reviewed
 from db.repositories.polls import TaskPlace
 from db.session import TransactionMaker
 from plugin.label_studio.errors import LabelStudioError
-from plugin.label_studio.payloads import PayloadError, TaskState, WebhookEvent
+from plugin.label_studio.payloads import Glance, PayloadError, TaskState, WebhookEvent
 from plugin.records import Review
 from plugin.services.ingest.intake import slot_lists
 
@@ -42,7 +42,7 @@ class ReviewSource(Protocol):
     """What collecting needs of `plugin.label_studio.protocol.LabelStudio`."""
 
     def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]: ...
-    def get_project(self, project_id: int) -> Mapping[str, Any]: ...
+    def glance(self, project_id: int) -> Glance: ...
     def task_ids(self, project_id: int) -> dict[int, int | None]: ...
 
 
@@ -79,14 +79,18 @@ class Poll:
     since: datetime | None
     started_at: datetime
     live: set[int]
+    surplus: int
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What Label Studio answered. `until`: all changes up to then, by its clock, are in `states`."""
+    """What Label Studio answered. `until`: all changes up to then, by its clock, are in `states`.
+
+    present  all task ids of the project; None when they were not asked for
+    """
 
     states: list[TaskState]
-    gone: set[int]
+    present: set[int] | None
     until: datetime | None
 
 
@@ -180,25 +184,25 @@ def read_poll(session: Session, instance: str, project_id: int, *, overlap: time
     if fresh and not force and not webhook_events.has_open(session, project_id):
         return None
     since = queue.collected_until - overlap if queue.collected_until is not None else None
-    return Poll(queue.id, project_id, since, now, polls.live_task_ids(session, queue.id))
+    return Poll(queue.id, project_id, since, now, polls.live_task_ids(session, queue.id), queue.surplus)
 
 
 def fetch(label_studio: ReviewSource, poll: Poll) -> Listing:
-    started = datetime.now().astimezone()
-    states = list(label_studio.list_tasks(poll.project_id, poll.since))
-    newest = max((state.updated_at for state in states), default=None)
-    # A task may have changed behind the page that listed it, so the watermark goes back by as long as listing took.
-    until = newest - (datetime.now().astimezone() - started) if newest is not None else None
-    return Listing(states, find_gone(label_studio, poll), until)
+    """One request where nothing is new; else the changed tasks, and all ids where the project's size tells of news."""
+    glance = label_studio.glance(poll.project_id)
+    changed = glance.newest is not None and (poll.since is None or glance.newest >= poll.since)
+    states = list(label_studio.list_tasks(poll.project_id, poll.since)) if changed else []
+    resized = glance.task_count - len(poll.live) != poll.surplus
+    present = list_ids(label_studio, poll) if resized else None
+    # What changes behind the page that lists it changes after the glance: the next poll asks from there.
+    return Listing(states, present, glance.clock or glance.newest)
 
 
-def find_gone(label_studio: ReviewSource, poll: Poll) -> set[int]:
-    """The tasks that were deleted in Label Studio. All ids are listed only where the project's own count differs."""
-    if label_studio.get_project(poll.project_id)["task_number"] == len(poll.live):
-        return set()
-    gone = poll.live - label_studio.task_ids(poll.project_id).keys()
+def list_ids(label_studio: ReviewSource, poll: Poll) -> set[int]:
+    """All task ids of the project."""
+    found = set(label_studio.task_ids(poll.project_id))
     # A deletion during the listing moves later tasks to pages that were read: only what lacks twice is gone.
-    return gone - label_studio.task_ids(poll.project_id).keys() if gone else gone
+    return found if poll.live <= found else found | label_studio.task_ids(poll.project_id).keys()
 
 
 def write(session: Session, instance: str, poll: Poll, listing: Listing) -> Collected:
@@ -214,12 +218,18 @@ def write(session: Session, instance: str, poll: Poll, listing: Listing) -> Coll
         session, poll.queue_id, sorted({row.task_id for row in rows}), poll.started_at
     )
     polls.reopen(session, poll.queue_id, instance, withdrawn)
-    removed = queue_rows.mark_removed(session, poll.queue_id, sorted(listing.gone))
+    removed = 0 if listing.present is None else remove_gone(session, poll, listing.present)
     if listing.until is not None:
         queue_rows.set_collected_until(session, poll.queue_id, listing.until)
     polls.set_polled(session, poll.queue_id, poll.started_at)
     webhook_events.mark_project_handled(session, poll.project_id, poll.started_at)
     return Collected(poll.project_id, written.new, written.updated, len(withdrawn), annotated, removed, tuple(problems))
+
+
+def remove_gone(session: Session, poll: Poll, present: set[int]) -> int:
+    removed = queue_rows.mark_removed(session, poll.queue_id, sorted(poll.live - present))
+    polls.set_surplus(session, poll.queue_id, len(present) - (len(poll.live) - removed))
+    return removed
 
 
 def to_rows(session: Session, queue_id: int, states: list[TaskState]) -> tuple[list[Reviewed], list[str]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, event, select
 from db.models import AnnotationRow, Queue, UtteranceRow, WebhookEventRow
 from db.repositories import overview
 from plugin.label_studio.errors import LabelStudioError
-from plugin.label_studio.payloads import PayloadError, TaskState, WebhookEvent
+from plugin.label_studio.payloads import Glance, PayloadError, TaskState, WebhookEvent
 from plugin.label_studio.queues import region
 from plugin.services import ingest
 from plugin.services.ingest import Collected
@@ -35,15 +36,16 @@ def statements(connection: Connection) -> Iterator[list[str]]:
 
 
 class Watched(FakeClient):
-    """Counts the requests, and lets something happen while the tasks are being listed."""
+    """Notes the requests, and lets something happen while the tasks are being listed."""
 
     def __init__(self, client: FakeClient) -> None:
         super().__init__(client._server, client._email)
         self.since: list[datetime | None] = []
-        self.id_listings = 0
+        self.requests: list[str] = []
         self.meanwhile: Any = None
 
     def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
+        self.requests.append("list_tasks")
         self.since.append(updated_since)
         found = list(super().list_tasks(project_id, updated_since))
         if self.meanwhile:
@@ -52,8 +54,12 @@ class Watched(FakeClient):
         return iter(found)
 
     def task_ids(self, project_id: int) -> dict[int, int | None]:
-        self.id_listings += 1
+        self.requests.append("task_ids")
         return super().task_ids(project_id)
+
+    def glance(self, project_id: int) -> Glance:
+        self.requests.append("glance")
+        return super().glance(project_id)
 
 
 @pytest.fixture
@@ -181,20 +187,56 @@ def test_a_task_that_the_publisher_has_not_written_down_yet_is_known_by_its_utte
     assert (rows(desk)[0].utterance_id, rows(desk)[0].revision) == (desk.utterance_ids[0], 4)
 
 
+def age(desk: Desk) -> None:
+    """As if the tasks had last changed longer ago than the overlap."""
+    for task_id in desk.task_ids:
+        desk.server.project(desk.project_id).tasks[task_id]["updated_at"] = (
+            datetime.now(UTC) - 2 * OVERLAP
+        ).isoformat()
+
+
+def test_an_idle_queue_costs_one_request(desk: Desk, watched: Watched) -> None:
+    desk.publish(3)
+    age(desk)
+    reconcile(desk, watched)
+    assert watched.requests == ["glance", "list_tasks"]
+    watched.requests.clear()
+    for _ in range(3):
+        assert reconcile(desk, watched) == Collected(desk.project_id)
+    assert watched.requests == ["glance"] * 3
+    desk.annotator.submit_annotation(desk.task_ids[0], verdict("accept", PLAY))
+    assert reconcile(desk, watched).new == 1
+    assert watched.requests[3:] == ["glance", "list_tasks"]
+
+
+def test_an_empty_project_costs_one_request(desk: Desk, watched: Watched) -> None:
+    desk.publish(0)
+    assert reconcile(desk, watched) == Collected(desk.project_id)
+    assert reconcile(desk, watched) == Collected(desk.project_id)
+    assert watched.requests == ["glance"] * 2
+
+
 def test_the_watermark_is_label_studios_clock_less_the_overlap(desk: Desk, watched: Watched) -> None:
     desk.publish(2)
-    for task, minute in zip((desk.task(0), desk.task(1)), (10, 20), strict=True):
-        task["updated_at"] = datetime(2026, 3, 1, 12, minute, tzinfo=UTC).isoformat()
+    age(desk)
+    before = datetime.fromisoformat(desk.server.now()).replace(microsecond=0)
     reconcile(desk, watched)
+    desk.annotator.submit_annotation(desk.task_ids[0], verdict("accept", PLAY))
     reconcile(desk, watched)
-    reconcile(desk, watched)
-    first, second, third = watched.since
+    first, second = watched.since
     assert first is None
-    latest = datetime(2026, 3, 1, 12, 20, tzinfo=UTC)
     assert second is not None
-    assert latest - OVERLAP - timedelta(seconds=10) < second < latest - OVERLAP
-    assert third is not None
-    assert third >= second
+    assert before - OVERLAP <= second <= datetime.fromisoformat(desk.server.now()) - OVERLAP
+
+
+def test_without_a_clock_the_watermark_is_the_newest_change_less_the_overlap(desk: Desk, watched: Watched) -> None:
+    desk.publish(2)
+    newest = datetime.fromisoformat(desk.task(1)["updated_at"])
+    glance = watched.glance
+    watched.glance = lambda project_id: replace(glance(project_id), clock=None)  # type: ignore[method-assign]
+    reconcile(desk, watched)
+    reconcile(desk, watched)
+    assert watched.since == [None, newest - OVERLAP]
 
 
 def test_a_change_during_the_listing_is_found_the_next_time(desk: Desk, watched: Watched) -> None:
@@ -214,13 +256,35 @@ def test_deleted_tasks_are_swept_and_their_collected_work_stays(desk: Desk, watc
     desk.publish(3)
     desk.annotator.submit_annotation(desk.task_ids[0], verdict("accept", PLAY))
     reconcile(desk, watched)
-    assert watched.id_listings == 0
+    assert "task_ids" not in watched.requests
     for task_id in desk.task_ids[:2]:
         del desk.server.project(desk.project_id).tasks[task_id]
     assert reconcile(desk, watched) == Collected(desk.project_id, removed=1)
     assert [desk.state(number) for number in range(3)] == ["annotated", "removed", "published"]
     assert rows(desk)[0].withdrawn_at is None
     assert reconcile(desk, watched).removed == 0
+
+
+def test_all_ids_are_listed_only_when_the_project_has_changed_its_size(desk: Desk, watched: Watched) -> None:
+    """Neither an annotated task deleted by hand nor one made by hand makes every later poll list them."""
+    desk.publish(3)
+    desk.annotator.submit_annotation(desk.task_ids[0], verdict("accept", PLAY))
+    reconcile(desk, watched)
+    tasks = desk.server.project(desk.project_id).tasks
+
+    def id_listings() -> int:
+        watched.requests.clear()
+        reconcile(desk, watched)
+        return watched.requests.count("task_ids")
+
+    del tasks[desk.task_ids[0]]
+    assert [id_listings(), id_listings()] == [2, 0]
+    for number in (1, 2):
+        tasks[10**6 + number] = {**desk.task(1), "id": 10**6 + number, "data": {"text": "by hand"}}
+    assert [id_listings() > 0, id_listings() > 0] == [True, False]
+    del tasks[desk.task_ids[1]]
+    assert reconcile(desk, watched).removed == 1
+    assert id_listings() == 0
 
 
 def test_a_task_that_only_one_listing_lacks_is_not_gone(desk: Desk, watched: Watched) -> None:
@@ -238,7 +302,7 @@ def test_a_task_that_only_one_listing_lacks_is_not_gone(desk: Desk, watched: Wat
     watched.task_ids = listing  # type: ignore[method-assign]
     project.tasks[10**6 + 1] = {**project.tasks[10**6], "id": 10**6 + 1}
     assert reconcile(desk, watched).removed == 0
-    assert watched.id_listings == 2
+    assert watched.requests.count("task_ids") == 2
 
 
 def test_a_burst_of_webhooks_costs_one_listing(desk: Desk, watched: Watched) -> None:

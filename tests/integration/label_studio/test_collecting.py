@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.queues import label_regions, region
 from tests.integration.label_studio.conftest import PLAY, Site, queue_tasks
 
@@ -44,3 +47,25 @@ def test_a_negative_lead_time_is_no_lead_time(site: Site) -> None:
     (state,) = site.admin.list_tasks(project)
     assert [review.lead_time_s for review in state.reviews] == [None]
     assert state.problems == ()
+
+
+def test_a_glance_tells_the_size_the_newest_change_and_the_time(site: Site) -> None:
+    project = site.queue()
+    empty = site.admin.glance(project)
+    assert (empty.task_count, empty.newest) == (0, None)
+    tasks = queue_tasks(3)
+    ids = site.publish(project, tasks)
+    site.annotators[0].submit_annotation(ids[0], accepted(tasks[0].text))
+    glance = site.admin.glance(project)
+    states = {state.task_id: state for state in site.admin.list_tasks(project)}
+    assert (glance.task_count, glance.newest) == (3, states[ids[0]].updated_at)
+    site.annotators[0].submit_annotation(ids[1], accepted(tasks[1].text))
+    later = site.admin.glance(project).newest
+    assert glance.clock is not None
+    assert later is not None
+    assert states[ids[0]].updated_at.replace(microsecond=0) <= glance.clock <= later
+
+
+def test_a_glance_at_no_project_is_not_found(site: Site) -> None:
+    with pytest.raises(LabelStudioError, match="project 99999999: status 404"):
+        site.admin.glance(99999999)
