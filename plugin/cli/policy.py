@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -24,7 +26,8 @@ Domain = Annotated[str, typer.Option(help="Domain, or * for all.")]
 @app.command()
 def show(locale: Locale = ANY, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """The policies that hold for a locale, inheritance resolved."""
-    with get_wiring().transaction() as session:
+    with one_line_errors(), get_wiring().transaction() as session:
+        policies.check_scope(session, locale, ANY)
         resolved = {domain: policies.to_json(policy) for domain, policy in policies.resolve(session, locale).items()}
     if as_json:
         return print_json(resolved)
@@ -93,11 +96,16 @@ def history(
 
 
 def _change(locale: str, domain: str, updates: dict[str, Any], preset: str | None, comment: str) -> None:
+    with one_line_errors(), get_wiring().transaction() as session:
+        new = policies.change(
+            session, locale, domain, updates, preset=preset, changed_by=getpass.getuser(), comment=comment
+        )
+    typer.echo(f"{locale} {domain}: " + (", ".join(f"{name}={value}" for name, value in new.items()) or "inherits all"))
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
     try:
-        with get_wiring().transaction() as session:
-            new = policies.change(
-                session, locale, domain, updates, preset=preset, changed_by=getpass.getuser(), comment=comment
-            )
+        yield
     except ValueError as error:
         raise CliError(str(error)) from error
-    typer.echo(f"{locale} {domain}: " + (", ".join(f"{name}={value}" for name, value in new.items()) or "inherits all"))

@@ -12,11 +12,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.repositories import policies
+from db.repositories import models, policies, queues
+from plugin.formats import checks
 from plugin.records import PRESETS, Allocation, Policy, Strategy
 
 ANY = "*"
 PER_ROUND = frozenset({"strategy", "allocation", "control_share", "hard_share", "train_on_weak", "seed"})
+MAX_BUDGET = 2**31 - 1
+SEEDS = range(-(2**63), 2**63)  # what a bigint column holds
 
 
 def resolve(session: Session, locale: str) -> dict[str, Policy]:
@@ -57,14 +60,41 @@ def change(
     if unknown:
         raise ValueError(f"a policy has no {', '.join(sorted(unknown))}")
     row = policies.get(session, locale, domain, lock=True)
+    if row is None or preset is not None or any(value is not None for value in updates.values()):
+        check_scope(session, locale, domain)  # what is only taken back may have been stored for a misspelt one
     merged = {**(policies.values(row) if row else {}), **PRESETS.get(preset or "", {}), **updates}
     merged = {name: value for name, value in merged.items() if value is not None}
     if domain != ANY and "budget" not in merged and PER_ROUND & set(merged):
         named = ", ".join(sorted(PER_ROUND & set(merged)))
         raise ValueError(f"{named} for domain {domain!r} alone needs a budget of its own: set budget too")
-    to_policy(merged)
+    check_bounds(to_policy(merged))
     policies.put(session, locale, domain, merged, changed_by=changed_by, comment=comment)
     return merged
+
+
+def check_scope(session: Session, locale: str, domain: str) -> None:
+    """Raises ValueError when no utterance can ever be of this locale and domain, as far as the locale's data tell."""
+    if locale != ANY:
+        checks.locale({"locale": locale})
+    if domain != ANY:
+        checks.label(domain, "domain")
+        known = known_domains(session, locale)
+        if known and domain not in known:
+            raise ValueError(f"{locale} has no domain {domain!r}: there is {', '.join(sorted(known))}")
+
+
+def known_domains(session: Session, locale: str) -> set[str]:
+    """The domains of the locale's utterances, reviews and models; empty before there is any."""
+    intents, _slots = queues.label_sets(session, locale)
+    champion = models.champion(session, locale)
+    return {domain for domain, _intent in intents} | set(champion.vocabulary.get("domains", []) if champion else [])
+
+
+def check_bounds(policy: Policy) -> None:
+    if policy.budget > MAX_BUDGET:
+        raise ValueError(f"budget must be at most {MAX_BUDGET}, not {policy.budget}")
+    if policy.seed not in SEEDS:
+        raise ValueError(f"seed must lie in [{SEEDS.start}, {SEEDS.stop - 1}], not {policy.seed}")
 
 
 def to_policy(values: Mapping[str, Any]) -> Policy:

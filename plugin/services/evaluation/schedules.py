@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from db.models import Schedule, TrainingRun
 from db.repositories import evaluations
 from db.repositories import schedules as schedule_rows
+from plugin.formats import checks
 from plugin.services import policies
 from plugin.services.evaluation import data
 from plugin.services.evaluation.errors import EvaluationError
@@ -47,6 +48,12 @@ def next_due(cron: str, after: datetime) -> datetime:
 
 
 def put(session: Session, name: str, *, locale: str, test_set: str, cron: str, now: datetime) -> Schedule:
+    try:
+        checks.label(name, "name")
+        checks.locale({"locale": locale})
+        checks.label(test_set, "test set")
+    except checks.RecordError as error:
+        raise EvaluationError(str(error)) from error
     data.check_test_set_name(test_set)
     return schedule_rows.put(
         session, name, locale=locale, test_set=test_set, cron=cron, next_due_at=next_due(cron, now)
