@@ -7,7 +7,6 @@ import pytest
 
 from plugin.label_studio.payloads import (
     PayloadError,
-    changed_parts,
     parse_review,
     parse_task,
     parse_webhook,
@@ -82,7 +81,6 @@ def test_what_the_editor_submitted_in_a_browser() -> None:
     assert review.lead_time_s == 5.084
     assert review.created_at == datetime(2026, 11, 24, 4, 11, 23, 89727, tzinfo=UTC)
     assert not review.shown_blind
-    assert changed_parts(SHOWN, label) == {"domain", "intent", "slots"}
     assert state.scores == {"r1": 0.25}
 
 
@@ -118,7 +116,6 @@ def test_a_label_given_to_nothing_shown_is_a_fix_and_blind() -> None:
     submitted = annotation(*FILLED, choice("verdict", "accept"), parent_prediction=None)
     review = parse_review(submitted, task(submitted, predictions=[]))
     assert (review.verdict, review.shown_blind) == (Verdict.FIX, True)
-    assert changed_parts(None, SHOWN) == {"domain", "intent", "slots"}
 
 
 def test_only_the_intent_of_the_chosen_domain_counts() -> None:

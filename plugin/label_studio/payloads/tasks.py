@@ -1,0 +1,130 @@
+"""Tasks and lists of tasks, as Label Studio answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from plugin.label_studio.imports import Present
+from plugin.label_studio.payloads.common import UNREADABLE, Json, PayloadError, read_time, read_utterance_id
+from plugin.label_studio.payloads.reviews import parse_reviews, shown_hypothesis
+from plugin.records import Hypothesis, Review
+
+# Label Studio cuts its column of model versions at 500 characters, and then takes the quotes off: half is surely whole.
+VERSIONS_WHOLE = 250
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """A Label Studio task as it stands.
+
+    skipped   how many people skipped it
+    has_draft somebody has begun and not submitted (whose draft, only they are told)
+    scores    model version -> rank code of the prediction under it
+    problems  annotations that could not be read, one sentence each
+    is_readable  False: of the task itself no more than id, project and time is known
+    """
+
+    task_id: int
+    project_id: int
+    utterance_id: int | None
+    reviews: tuple[Review, ...]
+    skipped: int
+    has_draft: bool
+    scores: Mapping[str, float]
+    updated_at: datetime
+    problems: tuple[str, ...] = ()
+    is_readable: bool = True
+
+    @property
+    def is_untouched(self) -> bool:
+        return not (self.reviews or self.problems or self.skipped or self.has_draft)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """How a project stands, for the price of one small request.
+
+    newest  the last change of any of its tasks
+    clock   Label Studio's time at the answer, never ahead of it; None when the answer tells no time
+    """
+
+    task_count: int
+    newest: datetime | None
+    clock: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnTask:
+    """A task that Label Studio has just served, with what its screen shows."""
+
+    task_id: int
+    utterance_id: int | None
+    text: str
+    shown: Hypothesis | None
+    prediction_id: int | None
+
+
+def parse_task(task: Json) -> TaskState:
+    """One task of `GET /api/tasks?fields=all`. Raises PayloadError only if it is no task at all."""
+    try:
+        task_id, project_id, updated_at = int(task["id"]), int(task["project"]), read_time(task["updated_at"])
+    except UNREADABLE as error:
+        raise PayloadError(f"Label Studio sent a task without a proper {error}: {_brief(task)}") from error
+    try:
+        reviews, problems = parse_reviews(task)
+        return TaskState(
+            task_id=task_id,
+            project_id=project_id,
+            utterance_id=read_utterance_id(task),
+            reviews=tuple(reviews),
+            skipped=sum(bool(annotation.get("was_cancelled")) for annotation in task["annotations"]),
+            has_draft=bool(task["draft_exists"] or task["drafts"]),
+            scores={str(item["model_version"]): float(item["score"] or 0) for item in task["predictions"]},
+            updated_at=updated_at,
+            problems=tuple(problems),
+        )
+    except UNREADABLE as error:
+        problem = f"task {task_id} cannot be read: {type(error).__name__}: {error}"
+        return TaskState(task_id, project_id, None, (), 0, False, {}, updated_at, (problem,), is_readable=False)
+
+
+def parse_present(task: Json) -> Present:
+    """A task listed with id, data, and its predictions or, far cheaper, only the list of their model versions."""
+    if "predictions" in task:
+        versions = {str(item["model_version"]) for item in task["predictions"]}
+    else:
+        versions = {version.strip() for version in _versions(task).split(",")}
+    return Present(int(task["id"]), read_utterance_id(task), frozenset(versions - {""}))
+
+
+def is_cut(task: Json) -> bool:
+    """Whether the list of model versions may lack some: then only `predictions` tells them all."""
+    return len(_versions(task)) > VERSIONS_WHOLE
+
+
+def parse_glance(total: int, newest_first: Sequence[Json], date: str | None) -> Glance:
+    """The first page of the tasks, the last changed one first, and the answer's `Date`."""
+    newest = read_time(newest_first[0]["updated_at"]) if newest_first else None
+    return Glance(total, newest, None if date is None else parsedate_to_datetime(date))
+
+
+def parse_drawn_task(task: Json) -> DrawnTask:
+    """The answer of `next_task`, whose predictions are those of the project's model version."""
+    return DrawnTask(
+        task_id=int(task["id"]),
+        utterance_id=read_utterance_id(task),
+        text=str(task["data"]["text"]),
+        shown=shown_hypothesis({}, task),
+        prediction_id=max((int(item["id"]) for item in task["predictions"]), default=None),
+    )
+
+
+def _versions(task: Json) -> str:
+    return str(task.get("predictions_model_versions") or "")
+
+
+def _brief(value: object) -> str:
+    return repr(value)[:200]
