@@ -24,13 +24,16 @@ POLICY = {"autoretry_for": (OperationalError,), "retry_backoff": 2, "retry_jitte
 def score_batch(first_id: int, last_id: int) -> None:
     """Score what the champions have not scored in [first_id, last_id]; twice equals once.
 
+    A range may hold more than a batch's worth: the rest is left to the sweep.
     Each model's part stands for itself: one that fails keeps no other locale from its scores, and is raised at the end.
     """
-    transaction = get_wiring().transaction
+    wiring = get_wiring()
+    transaction, size = wiring.transaction, wiring.settings.scoring_batch_size
     with transaction() as session:
         scoring.register_external(session, first_id, last_id)
     with transaction() as session:
-        batches = scoring.read_batches(session, first_id, last_id) + scoring.read_external(session, first_id, last_id)
+        batches = scoring.read_batches(session, first_id, last_id, limit=size)
+        batches += scoring.read_external(session, first_id, last_id, limit=size)
     failures = []
     for batch in batches:
         try:

@@ -11,7 +11,7 @@ from db.models.evaluations import (
     TrainingRun,
     TrainingStep,
 )
-from db.models.models import Feature, ModelVersion, Score
+from db.models.models import Feature, ModelVersion, Score, ScoringWatermark
 from db.models.policies import PolicyChange, PolicyRow
 from db.models.queues import Queue, QueueTask
 from db.models.selections import SelectionFrame, SelectionItemRow, SelectionRow
@@ -31,6 +31,7 @@ __all__ = [
     "QueueTask",
     "Schedule",
     "Score",
+    "ScoringWatermark",
     "SelectionFrame",
     "SelectionItemRow",
     "SelectionRow",

@@ -92,6 +92,24 @@ class Score(Base):
     scored_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
 
+class ScoringWatermark(Base):
+    """How far the sweep has looked: all that came in before `scored_before` has its score.
+
+    One row per champion and locale; the row without either is that of the sources' own scores.
+    """
+
+    __tablename__ = "scoring_watermarks"
+    __table_args__ = (
+        UniqueConstraint("model_version_id", "locale", postgresql_nulls_not_distinct=True),
+        CheckConstraint("(model_version_id IS NULL) = (locale IS NULL)", name="version_and_locale_or_neither"),
+    )
+
+    id: Mapped[BigId]
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    locale: Mapped[str | None]
+    scored_before: Mapped[datetime]
+
+
 class Feature(Base):
     """What strategies need beyond one number, as little-endian float16: (D,), (I,), (S,), (E,)."""
 

@@ -27,7 +27,12 @@ class UtteranceRow(Base):
         CheckConstraint("length(text) > 0", name="text_is_not_empty"),
         CheckConstraint("octet_length(content_hash) = 32", name="content_hash_is_sha256"),
         Index("ix_utterances_locale_partition_id", "locale", "partition", "id"),
-        Index("ix_utterances_ingested_at", "ingested_at"),
+        Index("ix_utterances_locale_partition_ingested_at", "locale", "partition", "ingested_at"),
+        Index(
+            "ix_utterances_own_scores_ingested_at",
+            "ingested_at",
+            postgresql_where=sql("domain_scores IS NOT NULL"),
+        ),
     )
 
     id: Mapped[BigId]

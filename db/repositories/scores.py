@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, exists, func, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
-from db.models import Feature, ModelVersion, Score, UtteranceRow
+from db.models import Feature, ModelVersion, Score, ScoringWatermark, UtteranceRow
 from db.models.utterances import POOL
 from db.repositories.copying import copy_rows
 
@@ -24,6 +24,13 @@ FEATURE_COLUMNS = {
     "model_version_id": "int8", "utterance_id": "int8", "revision": "int8", "domain_probs": "bytea",
     "intent_probs": "bytea", "slot_mass": "bytea", "embedding": "bytea",
 }  # fmt: skip
+
+
+class Lane(NamedTuple):
+    """What a champion is to score."""
+
+    version_id: int
+    locale: str
 
 
 class Unscored(NamedTuple):
@@ -49,27 +56,17 @@ def _unscored(version_id: int, locales: Sequence[str]) -> Select[Any]:
     )
 
 
-def unscored(session: Session, version_id: int, locales: Sequence[str], first_id: int, last_id: int) -> list[Unscored]:
+def unscored(
+    session: Session, version_id: int, locales: Sequence[str], first_id: int, last_id: int, *, limit: int | None = None
+) -> list[Unscored]:
     """Pool utterances within [first_id, last_id] whose current revision this version has not scored."""
-    query = _unscored(version_id, locales).where(UtteranceRow.id.between(first_id, last_id))
+    query = _unscored(version_id, locales).where(UtteranceRow.id.between(first_id, last_id)).limit(limit)
     columns = [getattr(UtteranceRow, name) for name in Unscored._fields]
     return [Unscored(*row) for row in session.execute(query.with_only_columns(*columns))]
 
 
-def unscored_ids(
-    session: Session,
-    version_id: int,
-    locales: Sequence[str],
-    *,
-    older_than: timedelta = timedelta(0),
-    limit: int | None = None,
-) -> list[int]:
-    query = (
-        _unscored(version_id, locales)
-        .where(UtteranceRow.ingested_at <= func.clock_timestamp() - older_than)
-        .limit(limit)
-    )
-    return list(session.scalars(query.with_only_columns(UtteranceRow.id)))
+def unscored_ids(session: Session, version_id: int, locales: Sequence[str]) -> list[int]:
+    return list(session.scalars(_unscored(version_id, locales).with_only_columns(UtteranceRow.id)))
 
 
 def count_unscored(
@@ -99,10 +96,10 @@ def _unscored_external() -> Select[Any]:
     )
 
 
-def unscored_external(session: Session, first_id: int, last_id: int) -> list[Unscored]:
+def unscored_external(session: Session, first_id: int, last_id: int, *, limit: int | None = None) -> list[Unscored]:
     """Pool utterances in the range that carry their source's own domain scores, not yet stored as scores."""
     columns = [getattr(UtteranceRow, name) for name in Unscored._fields]
-    query = _unscored_external().where(UtteranceRow.id.between(first_id, last_id))
+    query = _unscored_external().where(UtteranceRow.id.between(first_id, last_id)).limit(limit)
     return [Unscored(*row) for row in session.execute(query.with_only_columns(*columns))]
 
 
@@ -120,9 +117,37 @@ def unscored_external_sources(session: Session, first_id: int, last_id: int) -> 
     return [(source, found) for source, found in session.execute(query)]
 
 
-def unscored_external_ids(session: Session, *, older_than: timedelta, limit: int) -> list[int]:
-    query = _unscored_external().where(UtteranceRow.ingested_at <= func.clock_timestamp() - older_than).limit(limit)
-    return list(session.scalars(query.with_only_columns(UtteranceRow.id)))
+def unscored_since(
+    session: Session, lane: Lane | None, *, since: datetime | None, until: datetime, limit: int
+) -> list[tuple[datetime, int]]:
+    """(ingested_at, id) of the unscored utterances of a lane that came in within [since, until], the earliest first."""
+    query = _unscored_external() if lane is None else _unscored(lane.version_id, [lane.locale])
+    query = query.where(UtteranceRow.ingested_at <= until)
+    if since is not None:
+        query = query.where(UtteranceRow.ingested_at >= since)
+    order = (UtteranceRow.ingested_at, UtteranceRow.id)
+    rows = session.execute(query.with_only_columns(*order).order_by(None).order_by(*order).limit(limit))
+    return [(ingested_at, id_) for ingested_at, id_ in rows]
+
+
+def watermark(session: Session, lane: Lane | None) -> datetime | None:
+    version_id, locale = lane or (None, None)
+    return session.scalar(
+        select(ScoringWatermark.scored_before).where(
+            ScoringWatermark.model_version_id.is_not_distinct_from(version_id),
+            ScoringWatermark.locale.is_not_distinct_from(locale),
+        )
+    )
+
+
+def set_watermark(session: Session, lane: Lane | None, scored_before: datetime) -> None:
+    version_id, locale = lane or (None, None)
+    statement = insert(ScoringWatermark).values(model_version_id=version_id, locale=locale, scored_before=scored_before)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["model_version_id", "locale"], set_={"scored_before": scored_before}
+        )
+    )
 
 
 def write(session: Session, scores: Iterable[Sequence[Any]], features: Iterable[Sequence[Any]]) -> int:

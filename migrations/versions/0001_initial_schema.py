@@ -166,7 +166,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_utterances")),
         sa.UniqueConstraint("source", "external_id", name=op.f("uq_utterances_source_external_id")),
     )
-    op.create_index("ix_utterances_ingested_at", "utterances", ["ingested_at"], unique=False)
+    op.create_index(
+        "ix_utterances_locale_partition_ingested_at",
+        "utterances",
+        ["locale", "partition", "ingested_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_utterances_own_scores_ingested_at",
+        "utterances",
+        ["ingested_at"],
+        unique=False,
+        postgresql_where=sa.text("domain_scores IS NOT NULL"),
+    )
     op.create_index("ix_utterances_locale_partition_id", "utterances", ["locale", "partition", "id"], unique=False)
     op.create_table(
         "webhook_events",
@@ -274,6 +286,27 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_scores_utterance_id")),
         sa.PrimaryKeyConstraint("model_version_id", "utterance_id", "revision", name=op.f("pk_scores")),
         postgresql_partition_by="LIST (model_version_id)",
+    )
+    op.create_table(
+        "scoring_watermarks",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("model_version_id", sa.BigInteger(), nullable=True),
+        sa.Column("locale", sa.Text(), nullable=True),
+        sa.Column("scored_before", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "(model_version_id IS NULL) = (locale IS NULL)",
+            name=op.f("ck_scoring_watermarks_version_and_locale_or_neither"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["model_version_id"], ["model_versions.id"], name=op.f("fk_scoring_watermarks_model_version_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_scoring_watermarks")),
+        sa.UniqueConstraint(
+            "model_version_id",
+            "locale",
+            name=op.f("uq_scoring_watermarks_model_version_id_locale"),
+            postgresql_nulls_not_distinct=True,
+        ),
     )
     op.create_table(
         "selections",
@@ -504,6 +537,7 @@ def downgrade() -> None:
     op.drop_table("training_runs")
     op.drop_index("ix_selections_locale_id", table_name="selections")
     op.drop_table("selections")
+    op.drop_table("scoring_watermarks")
     op.drop_table("scores")
     op.drop_table("features")
     op.drop_index("uq_annotations_instance_annotation_id", table_name="annotations")
@@ -518,7 +552,12 @@ def downgrade() -> None:
     )
     op.drop_table("webhook_events")
     op.drop_index("ix_utterances_locale_partition_id", table_name="utterances")
-    op.drop_index("ix_utterances_ingested_at", table_name="utterances")
+    op.drop_index(
+        "ix_utterances_own_scores_ingested_at",
+        table_name="utterances",
+        postgresql_where=sa.text("domain_scores IS NOT NULL"),
+    )
+    op.drop_index("ix_utterances_locale_partition_ingested_at", table_name="utterances")
     op.drop_table("utterances")
     op.drop_table("test_sets")
     op.drop_table("schedules")

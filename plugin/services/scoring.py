@@ -14,9 +14,9 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from db.models import ModelVersion
-from db.repositories import models
+from db.repositories import models, polls
 from db.repositories import scores as score_rows
-from db.repositories.scores import Unscored
+from db.repositories.scores import Lane, Unscored
 from plugin import __version__
 from plugin.quality import scores
 from plugin.services.ports import Floats, Prediction, Scorer
@@ -24,6 +24,8 @@ from plugin.services.ports import Floats, Prediction, Scorer
 NO_HYPOTHESIS = "the record has no hypothesis"
 NO_REPLICATES = "a source's own scores have no replicates"
 SENT_BY_NOW = timedelta(minutes=2)
+# A row is seen at its commit, later than its `ingested_at`; no transaction that ingests lasts nearly as long as this.
+COMMITTED_BY_NOW = timedelta(hours=1)
 RANGES_A_SWEEP = 16
 FLOAT16_BYTES = np.dtype("<f2")
 
@@ -44,8 +46,8 @@ class Scored:
     features: list[tuple[Any, ...]]
 
 
-def read_batches(session: Session, first_id: int, last_id: int) -> list[Batch]:
-    """What the champions have not scored among the pool's utterances in [first_id, last_id]."""
+def read_batches(session: Session, first_id: int, last_id: int, *, limit: int | None = None) -> list[Batch]:
+    """What the champions have not scored among the pool's utterances in [first_id, last_id], `limit` for each."""
     batches = []
     locales: dict[int, list[str]] = {}
     versions = {}
@@ -53,7 +55,7 @@ def read_batches(session: Session, first_id: int, last_id: int) -> list[Batch]:
         locales.setdefault(version.id, []).append(locale)
         versions[version.id] = version
     for version_id, names in locales.items():
-        rows = score_rows.unscored(session, version_id, names, first_id, last_id)
+        rows = score_rows.unscored(session, version_id, names, first_id, last_id, limit=limit)
         if rows:
             batches.append(Batch(versions[version_id], rows))
     return batches
@@ -70,10 +72,10 @@ def register_external(session: Session, first_id: int, last_id: int) -> None:
         models.external(session, source, locales, __version__)
 
 
-def read_external(session: Session, first_id: int, last_id: int) -> list[Batch]:
+def read_external(session: Session, first_id: int, last_id: int, *, limit: int | None = None) -> list[Batch]:
     """Utterances whose record brings its own domain scores: their source is a model version of kind `external`."""
     by_source: dict[str, list[Unscored]] = {}
-    for row in score_rows.unscored_external(session, first_id, last_id):
+    for row in score_rows.unscored_external(session, first_id, last_id, limit=limit):
         by_source.setdefault(row.source, []).append(row)
     # A source whose first records came in after the registration is left to the sweep.
     return [Batch(version, by_source[source]) for source, version in models.externals(session, by_source).items()]
@@ -166,9 +168,8 @@ def id_ranges(ids: Sequence[int], size: int) -> list[tuple[int, int]]:
     return [(ids[start], ids[min(start + size, len(ids)) - 1]) for start in range(0, len(ids), size)]
 
 
-def backlog(session: Session, version_id: int, *, limit: int | None = None) -> list[int]:
-    version = known_version(session, version_id)
-    return score_rows.unscored_ids(session, version_id, version.locales, limit=limit)
+def backlog(session: Session, version_id: int) -> list[int]:
+    return score_rows.unscored_ids(session, version_id, known_version(session, version_id).locales)
 
 
 def count_backlog(session: Session, version_id: int) -> int:
@@ -176,11 +177,20 @@ def count_backlog(session: Session, version_id: int) -> int:
 
 
 def unsent(session: Session, size: int, *, older_than: timedelta = SENT_BY_NOW) -> list[tuple[int, int]]:
-    """Ranges committed a while ago and not scored; a few at a time, the rest is for the next sweep."""
+    """Ranges committed a while ago and not scored; a few at a time, the rest is for the next sweep.
+
+    Looks only at what came in since all was scored, and moves that mark on. A new champion has none: the whole pool.
+    """
+    now = polls.clock(session)
     limit = size * RANGES_A_SWEEP
-    ids = set(score_rows.unscored_external_ids(session, older_than=older_than, limit=limit))
-    for locale, version in models.champions(session):
-        ids.update(score_rows.unscored_ids(session, version.id, [locale], older_than=older_than, limit=limit))
+    ids: set[int] = set()
+    champions = [Lane(version.id, locale) for locale, version in models.champions(session)]
+    for lane in (None, *champions):
+        since = score_rows.watermark(session, lane)
+        found = score_rows.unscored_since(session, lane, since=since, until=now - older_than, limit=limit)
+        ids.update(id_ for _, id_ in found)
+        earliest = [ingested_at for ingested_at, _ in found[:1]]
+        score_rows.set_watermark(session, lane, min([now - COMMITTED_BY_NOW, *earliest]))
     return id_ranges(sorted(ids)[:limit], size)
 
 

@@ -24,7 +24,7 @@ class FakeWiring:
     """Messages are kept instead of sent."""
 
     transaction: TransactionMaker
-    settings: Settings = field(default_factory=lambda: Settings(scoring_batch_size=2))
+    settings: Settings = field(default_factory=Settings)
     sent: list[tuple[Any, ...]] = field(default_factory=list)
 
     def send(self, name: str, *args: Any) -> bool:
@@ -82,6 +82,12 @@ def scorers(monkeypatch: pytest.MonkeyPatch) -> Scorers:
 def wiring(transaction: TransactionMaker, scorers: Scorers, monkeypatch: pytest.MonkeyPatch) -> FakeWiring:
     wiring = FakeWiring(transaction)
     monkeypatch.setattr(celery_tasks, "get_wiring", lambda: wiring)
+    return wiring
+
+
+@pytest.fixture
+def batches_of_two(wiring: FakeWiring) -> FakeWiring:
+    wiring.settings = Settings(scoring_batch_size=2)
     return wiring
 
 

@@ -164,7 +164,8 @@ def test_a_source_that_is_known_grows_by_a_locale_and_is_not_registered_again(
     assert count_scores(wiring.transaction) == 3
 
 
-def test_backfill_sends_what_lacks_a_score_in_ranges(wiring: FakeWiring) -> None:
+def test_backfill_sends_what_lacks_a_score_in_ranges(batches_of_two: FakeWiring) -> None:
+    wiring = batches_of_two
     ids = pool(wiring)
     version_id = champion(wiring, promoted_at=None)
     celery_tasks.score_version(version_id, ids[0], ids[0])
@@ -177,7 +178,8 @@ def test_backfill_sends_what_lacks_a_score_in_ranges(wiring: FakeWiring) -> None
         ]
 
 
-def test_sweep_sends_what_was_never_sent_until_it_is_scored(wiring: FakeWiring) -> None:
+def test_sweep_sends_what_was_never_sent_until_it_is_scored(batches_of_two: FakeWiring) -> None:
+    wiring = batches_of_two
     ids = pool(wiring, 3)
     champion(wiring)
     for _ in range(2):
