@@ -139,8 +139,3 @@ def freeze(session: Session, name: str, locale: str, content_hash: str, rows: Se
 
 def test_set(session: Session, test_set_id: int) -> TestSet | None:
     return session.get(TestSet, test_set_id)
-
-
-def test_set_ids(session: Session, test_set_id: int) -> set[int]:
-    """The utterances of a frozen set."""
-    return set(session.scalars(select(TestSetItem.utterance_id).where(TestSetItem.test_set_id == test_set_id)))

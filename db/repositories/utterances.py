@@ -10,7 +10,6 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from db.models import UtteranceRow
-from db.models.utterances import POOL
 from db.repositories.copying import copy_rows
 from db.repositories.ids import among
 
@@ -141,8 +140,3 @@ def revisions(session: Session, ids: Iterable[int]) -> dict[int, int]:
     """The current revision of those of the ids that exist."""
     query = select(UtteranceRow.id, UtteranceRow.revision).where(among(UtteranceRow.id, ids))
     return {row.id: row.revision for row in session.execute(query)}
-
-
-def count(session: Session, partition: str = POOL) -> int:
-    query = select(func.count()).select_from(UtteranceRow).where(UtteranceRow.partition == partition)
-    return session.scalar(query) or 0
