@@ -22,7 +22,7 @@ from rich.progress import (
 
 from db.repositories import polls
 from plugin.cli.errors import CliError
-from plugin.cli.output import errors, print_json, print_table
+from plugin.cli.output import console, errors, print_json, print_table
 from plugin.formats.files import FileFormat, Parsed, RecordReader, open_records
 from plugin.formats.record import LabelledUtterance, parse_gold, parse_utterance
 from plugin.formats.rejects import RejectWriter, rejects_path
@@ -255,11 +255,16 @@ def finish(taken: Sequence[Taken]) -> None:
 
 
 def print_reconciled(found: Sequence[Collected]) -> None:
-    print_table(
-        "collected from Label Studio",
-        [">project", ">new", ">updated", ">withdrawn", ">tasks annotated", ">tasks gone"],
-        [[row.project_id, row.new, row.updated, row.withdrawn, row.annotated, row.removed] for row in found],
-    )
+    news = [row for row in found if row.has_news]
+    if news:
+        print_table(
+            "collected from Label Studio",
+            [">project", ">new", ">updated", ">withdrawn", ">tasks annotated", ">tasks gone"],
+            [[row.project_id, row.new, row.updated, row.withdrawn, row.annotated, row.removed] for row in news],
+        )
+    looked_at = "1 project" if len(found) == 1 else f"{len(found)} projects"
+    outcome = f"{len(news)} with news" if news else "nothing new since the workers' last look"
+    console.print(f"{looked_at} looked at, {outcome}")
     for row in found:
         for problem in row.problems:
             errors.print(f"project {row.project_id}: {problem}", markup=False, soft_wrap=True)

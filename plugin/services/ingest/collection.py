@@ -58,6 +58,10 @@ class Collected:
     removed: int = 0
     problems: tuple[str, ...] = ()
 
+    @property
+    def has_news(self) -> bool:
+        return any((self.new, self.updated, self.withdrawn, self.annotated, self.removed))
+
     def __add__(self, other: Collected) -> Collected:
         return Collected(
             self.project_id,
