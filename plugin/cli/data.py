@@ -54,15 +54,18 @@ def simulate(
     """
     settings = get_settings()
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    options = WslOptions(
-        until=until.replace(tzinfo=UTC) if until else midnight,
-        seed=seed,
-        replicates=replicates or settings.replicates,
-        defect_recall=defect_recall,
-        defect_false_rate=defect_false_rate,
-        days=days,
-        domain_scores=domain_scores,
-    )
+    try:
+        options = WslOptions(
+            until=until.replace(tzinfo=UTC) if until else midnight,
+            seed=seed,
+            replicates=replicates or settings.replicates,
+            defect_recall=defect_recall,
+            defect_false_rate=defect_false_rate,
+            days=days,
+            domain_scores=domain_scores,
+        )
+    except ValueError as error:
+        raise CliError(str(error)) from error
     try:
         check_folder(output, FILES)
         arguments = _arguments(corpus, options, {"trusted": trusted, "dev": dev, "test": test}, fixed_end=bool(until))
@@ -71,7 +74,7 @@ def simulate(
             with progress_bar() as progress:
                 rows = _read(corpus, progress)
                 split = split_corpus(rows.utterances, trusted=trusted, dev=dev, test=test, seed=seed)
-                pool = _simulate(split, options, progress)
+                pool = _simulate(corpus, split, options, progress)
             about = _about(arguments, options, rows, split, pool)
             write_folder(output, _records(split, pool), about)
     except (UnreadableFileError, SplitError, FolderError) as error:
@@ -137,19 +140,22 @@ def _read(path: Path, progress: Progress) -> Corpus:
     return corpus
 
 
-def _simulate(split: Split, options: WslOptions, progress: Progress) -> WslPool:
+def _simulate(corpus: Path, split: Split, options: WslOptions, progress: Progress) -> WslPool:
     from plugin.wiring_ml import trainer  # torch takes seconds to load: only when a model is trained
 
     seed_trainer: SeedTrainer = trainer(get_settings())
     training = progress.add_task("train seed model", total=None)
     labelling = progress.add_task("label pool", total=len(split.pool))
-    return simulate_wsl(
-        split,
-        seed_trainer,
-        options,
-        training=lambda done, total: progress.update(training, completed=done, total=total),
-        labelling=lambda done, total: progress.update(labelling, completed=done, total=total),
-    )
+    try:
+        return simulate_wsl(
+            split,
+            seed_trainer,
+            options,
+            training=lambda done, total: progress.update(training, completed=done, total=total),
+            labelling=lambda done, total: progress.update(labelling, completed=done, total=total),
+        )
+    except ValueError as error:
+        raise CliError(f"cannot simulate with {corpus}: {error}") from error
 
 
 def _arguments(corpus: Path, options: WslOptions, sizes: dict[str, int], *, fixed_end: bool) -> dict[str, Any]:

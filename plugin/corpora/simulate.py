@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from plugin.corpora.split import Split
@@ -24,6 +24,8 @@ NLU_BAND = (0.30, 0.85)
 
 _CHUNK = 2048
 _DECIMALS = 6
+# The record format knows no earlier time.
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 Progress = Callable[[int, int], None]  # (done, in all)
 
@@ -75,6 +77,8 @@ class WslOptions:
             raise ValueError(f"days must be at least 1, not {self.days}")
         if self.until.tzinfo is None:
             raise ValueError("until needs a time zone")
+        if self.days > (self.until - _EARLIEST).days:
+            raise ValueError(f"{self.days} days before {self.until.date()}: the log would begin before 1970")
 
 
 @dataclass(frozen=True, slots=True)

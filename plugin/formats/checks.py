@@ -10,6 +10,7 @@ import difflib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -97,6 +98,9 @@ def text(record: dict[str, Any]) -> str:
     value = _string(record, "text", MAX_TEXT_LENGTH)
     if _UNSTORABLE.search(value):
         raise RecordError("text", "must not contain NUL or lone surrogates, which no database stores")
+    # All that can be seen is in another category than separators (Z) and controls, format characters and such (C).
+    if all(unicodedata.category(char)[0] in "ZC" for char in value):
+        raise RecordError("text", "has nothing that can be read: only separators, controls or format characters")
     return value
 
 

@@ -135,3 +135,34 @@ def test_locales_can_be_listed() -> None:
     assert result.exit_code == 0
     assert {"locale": "en"}.items() <= max(json.loads(result.stdout), key=lambda entry: entry["locale"] == "en").items()
     assert "sw" in run("demo-corpus", "--list").stdout
+
+
+def test_a_corpus_that_no_model_can_learn_from_is_one_line(
+    corpus: Path, tmp_path: Path, ml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("training example 'u1' has an empty text: remove it")
+
+    monkeypatch.setattr(ml, "train", refuse)
+    error = run("simulate-wsl", corpus, "--output", tmp_path / "wsl", *SMALL).exception
+    assert isinstance(error, CliError)
+    assert str(error) == f"cannot simulate with {corpus}: training example 'u1' has an empty text: remove it"
+    assert not (tmp_path / "wsl").exists()
+
+
+def test_a_row_without_anything_to_read_is_left_out(corpus: Path, tmp_path: Path) -> None:
+    row = json.loads(corpus.read_text().splitlines()[0])
+    row["label"]["slots"] = []
+    with corpus.open("a") as file:
+        file.write(json.dumps(row | {"id": "unseen", "text": "\u200b"}) + "\n")
+    result = run("simulate-wsl", corpus, "--output", tmp_path / "wsl", *SMALL)
+    assert result.exit_code == 0
+    assert "line 801: text: has nothing that can be read" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("until", ["0001-01-01", "1970-01-30"])
+def test_a_log_cannot_begin_before_1970(corpus: Path, tmp_path: Path, ml: Any, until: str) -> None:
+    error = run("simulate-wsl", corpus, "--output", tmp_path / "wsl", *SMALL, "--until", until).exception
+    assert isinstance(error, CliError)
+    assert "the log would begin before 1970" in str(error)
+    assert not ml.calls

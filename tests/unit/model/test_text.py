@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plugin.formats import checks
+from plugin.formats.checks import RecordError
 from plugin.model.text import bio_tags, is_unspaced, plain, slots_of_tags, token_spans
 from plugin.records import Slot
 
@@ -97,3 +100,9 @@ def test_tags_and_slots_are_inverse_on_whole_tokens(data: st.DataObject) -> None
     )
     tags = bio_tags(spans, slots, {label: number for number, label in enumerate(labels)})
     assert slots_of_tags(tags, spans, labels) == slots
+
+
+@given(text=st.text(st.characters(exclude_categories=["L", "N"]), min_size=1, max_size=4))
+def test_every_text_that_a_record_may_have_has_a_token(text: str) -> None:
+    with suppress(RecordError):
+        assert token_spans(checks.text({"text": text}))
