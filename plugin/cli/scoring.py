@@ -52,9 +52,13 @@ def wait_for_scores(wiring: Wiring, version: ModelVersion, patience: float) -> N
         left = total = pending(wiring, version)
         task = bar.add_task(f"scoring with {version.name}", total=total)
         last_change = time.monotonic()
+        pause = POLL_SECONDS
         while left:
-            time.sleep(POLL_SECONDS)
+            time.sleep(pause)
+            asked = time.monotonic()
             now_left = pending(wiring, version)
+            # Of millions, counting takes seconds: leave the database its time for scoring.
+            pause = max(POLL_SECONDS, 9 * (time.monotonic() - asked))
             if now_left != left:
                 left, last_change = now_left, time.monotonic()
                 bar.update(task, completed=total - left)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models import TrainingRun
+from db.models import ModelVersion, TrainingRun
 from db.repositories import evaluations, models, overview, queues, selections
 from plugin.services import scoring
 
@@ -23,16 +23,14 @@ def status(session: Session, now: datetime) -> dict[str, Any]:
         },
         "gold": dict(overview.partitions(session)),
         "annotations": overview.verdicts(session),
-        "models": [model_line(session, locale) for locale, _ in models.champions(session)],
+        "models": [model_line(session, locale, champion) for locale, champion in models.champions(session)],
         "queues": [queue_line(session, row, now) for row in queues.counts(session)],
         "runs": [run_line(run) for run in evaluations.recent_runs(session, limit=3)],
         "lags": {"unhandled_webhooks": overview.unhandled_webhooks(session)},
     }
 
 
-def model_line(session: Session, locale: str) -> dict[str, Any]:
-    champion = models.champion(session, locale)
-    assert champion is not None
+def model_line(session: Session, locale: str, champion: ModelVersion) -> dict[str, Any]:
     waiting = scoring.count_backlog(session, champion.id)
     return {"locale": locale, "champion": champion.name, "promoted_at": champion.promoted_at, "unscored": waiting}
 
