@@ -112,7 +112,14 @@ def test_defects_come_at_the_rates_asked_for(pool: WslPool) -> None:
     right = [row.defect for row, true in pairs if row.hypothesis == true.label]
     assert min(len(wrong), len(right)) > 60
     assert sum(wrong) / len(wrong) == pytest.approx(0.8, abs=0.05)
-    assert sum(right) / len(right) == pytest.approx(0.05, abs=0.08)
+    assert 0 < sum(right) / len(right) < 0.13
+
+
+def test_right_and_wrong_hypotheses_have_a_rate_each(demo_split: Split, fake_trainer: Any) -> None:
+    found = simulate_wsl(demo_split, fake_trainer, WslOptions(UNTIL, defect_recall=0.0, defect_false_rate=1.0))
+    is_right = [row.hypothesis == true.label for row, true in zip(found.utterances, found.truth, strict=True)]
+    assert [row.defect for row in found.utterances] == is_right
+    assert len(set(is_right)) == 2
 
 
 def test_the_log_is_spread_over_the_days_before_until(pool: WslPool) -> None:

@@ -5,11 +5,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from plugin.model import ensemble as ensemble_module
+from plugin.model.batches import make_batch
 from plugin.model.config import TrainConfig
 from plugin.model.ensemble import Ensemble, Predictions
-from plugin.model.text import token_spans
+from plugin.model.text import bio_tags, token_spans
 from plugin.model.train import train
 from plugin.records import TrainingExample
 from tests.unit.model.compare import assert_close, identical, numbers
@@ -69,6 +71,23 @@ def test_numbers_are_valid_together(ensemble: Ensemble) -> None:
     found = ensemble.predict(TEXTS)
     check(found, TEXTS, ensemble)
     np.testing.assert_allclose(np.linalg.norm(found.embedding, axis=1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("text", [*PLAIN, ""])
+def test_confidence_is_the_geometric_mean_of_what_was_decoded(ensemble: Ensemble, text: str) -> None:
+    found, vocabulary = ensemble.predict([text]), ensemble.vocabulary
+    hypothesis = found.hypotheses[0]
+    encoded = ensemble.features.encode([text])
+    batch = make_batch(encoded, np.array([0]), ensemble.device)
+    with torch.inference_mode():
+        tag_probs = ensemble.final.forward(batch).tags.softmax(-1).mean(0)[0].numpy()  # (R, 1, T, K) -> (T, K)
+    labels = {label: number for number, label in enumerate(vocabulary.slots)}
+    tags = bio_tags(encoded.spans[0], hypothesis.slots, labels)
+    of_tags = float(np.mean([tag_probs[position, tag] for position, tag in enumerate(tags)])) if tags else 1.0
+    of_domain = float(found.domain_probs.mean(0)[0, vocabulary.domains.index(hypothesis.domain)])
+    of_intent = float(found.intent_probs.mean(0)[0, vocabulary.intents.index(hypothesis.intent)])
+    assert found.confidence[0] == pytest.approx((of_domain * of_intent * of_tags) ** (1 / 3), abs=1e-5)
+    assert found.confidence[0] > of_domain * of_intent * of_tags + 1e-4
 
 
 def test_no_texts_give_no_rows(ensemble: Ensemble) -> None:

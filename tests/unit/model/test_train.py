@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
+from plugin.model.calibration import fit_temperature
 from plugin.model.config import Schedule, TrainConfig
 from plugin.model.ensemble import Ensemble
 from plugin.model.labels import canonical_order, data_hash, numbers_of
@@ -202,6 +203,21 @@ def test_temperatures_are_one_where_nothing_can_tell(examples: list[TrainingExam
     neutral = {"domain": 1.0, "intent": 1.0}
     assert train(examples, [], replace(BRIEF, bag_fraction=1.0)).temperature == neutral
     assert train(examples, examples[:19], BRIEF).temperature == neutral
+
+
+def test_without_dev_each_utterance_is_judged_by_those_who_did_not_train_on_it() -> None:
+    corpus = mislabelled(separable(0), 0.35, 0)[:90]
+    trained = train(corpus, [], replace(SMALL, epochs=30))
+    ordered = canonical_order(corpus)
+    logits = trained.head_logits([example.text for example in ordered])
+    out_of_bag = ~draw_bags(trained.seeds, len(ordered), trained.config.bag_fraction)
+    for head, known, of_head in zip(
+        ("domain", "intent"), (trained.vocabulary.domains, trained.vocabulary.intents), logits, strict=True
+    ):
+        labels = numbers_of([getattr(example.label, head) for example in ordered], known)
+        honest = fit_temperature(of_head, labels, out_of_bag)
+        assert trained.temperature[head] == pytest.approx(honest, rel=1e-6)
+        assert honest > 1.2 * fit_temperature(of_head, labels, out_of_bag[:, ::-1])
 
 
 def test_labels_of_dev_that_training_never_saw_are_skipped(examples: list[TrainingExample]) -> None:
