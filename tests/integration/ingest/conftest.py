@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
-from db.models import Queue, QueueTask, SelectionRow, UtteranceRow
+from db.models import AnnotationRow, Queue, QueueTask, SelectionRow, UtteranceRow
 from db.repositories import polls
 from db.session import TransactionMaker
+from plugin.label_studio.payloads import Glance, TaskState, WebhookEvent
 from plugin.label_studio.queues import label_regions, region
 from plugin.records import Hypothesis
+from plugin.services import ingest
+from plugin.services.ingest import Collected
 from plugin.settings import Settings
 from plugin.wiring import Wiring
 from tests import factories
@@ -146,3 +150,55 @@ def add_queue_tasks(session: Session, queue_id: int, shown: Mapping[int, int]) -
 @pytest.fixture
 def desk(transaction: TransactionMaker) -> Desk:
     return Desk(transaction)
+
+
+OVERLAP = timedelta(minutes=5)
+
+
+class Watched(FakeClient):
+    """Notes the requests, and lets something happen while the tasks are being listed."""
+
+    def __init__(self, client: FakeClient) -> None:
+        super().__init__(client._server, client._email)
+        self.since: list[datetime | None] = []
+        self.requests: list[str] = []
+        self.meanwhile: Any = None
+
+    def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
+        self.requests.append("list_tasks")
+        self.since.append(updated_since)
+        found = list(super().list_tasks(project_id, updated_since))
+        if self.meanwhile:
+            act, self.meanwhile = self.meanwhile, None
+            act()
+        return iter(found)
+
+    def task_ids(self, project_id: int) -> dict[int, int | None]:
+        self.requests.append("task_ids")
+        return super().task_ids(project_id)
+
+    def glance(self, project_id: int) -> Glance:
+        self.requests.append("glance")
+        return super().glance(project_id)
+
+
+def reconcile(desk: Desk, client: FakeClient | None = None, *, force: bool = True) -> Collected:
+    return ingest.reconcile(
+        desk.transaction, client or desk.client, desk.instance, desk.project_id, overlap=OVERLAP, force=force
+    )
+
+
+def rows(desk: Desk) -> list[AnnotationRow]:
+    with desk.transaction() as session:
+        return list(session.scalars(select(AnnotationRow).order_by(AnnotationRow.annotation_id)))
+
+
+def report(desk: Desk, key: str = "k", **changed: Any) -> int | None:
+    values = {"project_id": desk.project_id, "task_ids": (1,), "annotation_ids": (2,), **changed}
+    with desk.transaction() as session:
+        return ingest.receive_webhook(session, WebhookEvent(action="ANNOTATION_CREATED", dedup_key=key, **values))
+
+
+@pytest.fixture
+def watched(desk: Desk) -> Watched:
+    return Watched(desk.client)
