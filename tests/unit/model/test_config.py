@@ -46,6 +46,24 @@ def test_the_early_checkpoint_falls_on_the_end_of_an_epoch() -> None:
     assert TrainConfig(steps=7, batch_size=8).schedule(20).early_step == 3
 
 
+@pytest.mark.parametrize(
+    ("utterances", "batch_size", "epochs", "early_epoch", "early_step"),
+    [
+        (300, 16, 40, 8, 152),
+        (1000, 32, 40, 8, 256),
+        (2500, 32, 20, 4, 316),
+        (5000, 64, 14, 3, 237),
+        (10_000, 64, 12, 2, 314),
+    ],
+)
+def test_the_early_epoch_is_that_of_its_decision_record(
+    utterances: int, batch_size: int, epochs: int, early_epoch: int, early_step: int
+) -> None:
+    schedule = TrainConfig().schedule(utterances)
+    assert schedule.steps == epochs * -(-utterances // batch_size)
+    assert (schedule.batch_size, schedule.early_epoch, schedule.early_step) == (batch_size, early_epoch, early_step)
+
+
 def test_a_schedule_without_a_whole_early_epoch_is_refused() -> None:
     config = TrainConfig(steps=2, batch_size=8)
     with pytest.raises(ValueError, match="steps=2 is less than one epoch"):
