@@ -87,16 +87,11 @@ def show(
         raise CliError(f"no utterance has the id {external_id!r}" + (f" in source {source!r}" if source else ""))
     if as_json:
         return print_json(found)
-    columns = [">entropy", ">margin", ">least_confidence", ">mutual_information", ">el2n", ">el2n_spread"]
-    names = [column.removeprefix(">") for column in columns]
-    table = [
-        [
-            row["source"], row["revision"], row["model_version"], row["predicted_domain"],
-            *("–" if row[name] is None else f"{row[name]:.3f}" for name in names),
-            " ".join(f"{value:.3f}" for value in row["el2n_replicates"] or []) or row["el2n_missing"],
-        ]
-        for row in found
-    ]  # fmt: skip
-    return print_table(
-        f"scores of {external_id}", ["source", "revision", "model", "domain", *columns, "el2n of each replicate"], table
-    )
+    names = ("entropy", "margin", "least_confidence", "mutual_information", "el2n", "el2n_spread")
+    about = ("source", "revision", "predicted_domain")
+    rows = [
+        *([name.replace("_", " "), *(row[name] for row in found)] for name in about),
+        *([name.replace("_", " "), *("–" if row[name] is None else row[name] for row in found)] for name in names),
+        ["el2n of each replicate", *(row["el2n_replicates"] or row["el2n_missing"] for row in found)],
+    ]
+    return print_table(f"scores of {external_id}", ["", *(f">{row['model_version']}" for row in found)], rows)
