@@ -18,6 +18,7 @@ from db.session import TransactionMaker, advisory_lock, make_engine, transaction
 from plugin.label_studio.protocol import LabelStudio
 from plugin.services.ingest import Collected, reconcile
 from plugin.services.queues import Published, Webhook, publish
+from plugin.services.tidying import tidy
 from plugin.settings import Settings, SettingsError, get_settings
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,12 @@ class Wiring:
                 return None
             now = datetime.now(UTC)
             return publish(self.transaction, self.label_studio, self.instance, queue_id, now, self.webhook)
+
+    def tidy(self, queue_id: int) -> None:
+        """Delete what a queue should not hold, unless it is being published."""
+        with advisory_lock(self.engine, f"publish:{queue_id}", wait=False) as held:
+            if held:
+                tidy(self.transaction, self.label_studio, self.instance, queue_id)
 
     def reconcile(self, project_id: int, *, wait: bool, force: bool = False) -> Collected | None:
         """Collect a project's reviews, one process at a time; without `wait`, leave it to whoever does it now."""

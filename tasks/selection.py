@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import OperationalError
 
-from db.repositories import queues as queue_rows
 from plugin.label_studio.errors import LabelStudioError
-from plugin.services import queues, selection
+from plugin.services import queues, selection, tidying
 from plugin.wiring import get_wiring
 from tasks.app import app
 
@@ -35,20 +34,26 @@ def publish(queue_id: int) -> None:
     get_wiring().publish(queue_id, wait=False)
 
 
+@app.task(name="selection.tidy", **POLICY)
+def tidy(queue_id: int) -> None:
+    """Delete what a queue in Label Studio should not hold; twice equals once."""
+    get_wiring().tidy(queue_id)
+
+
 @app.task(name="selection.sweep", **POLICY)
 def sweep() -> None:
-    """Publish what a lost message, or an absent Label Studio, left unpublished; delete what has left for good."""
+    """Find what a lost message, or an absent Label Studio, left unpublished, and what is to be tidied up."""
     send_dirty()
     wiring = get_wiring()
     with wiring.transaction() as session:
-        emptying = queue_rows.with_leaving(session, wiring.instance)
-    for queue_id in emptying:
-        queues.remove_left(wiring.transaction, wiring.label_studio, wiring.instance, queue_id)
+        queue_ids = tidying.untidy(session, wiring.instance, datetime.now(UTC))
+    for queue_id in queue_ids:
+        wiring.send("selection.tidy", queue_id)
 
 
 def send_dirty() -> None:
     wiring = get_wiring()
     with wiring.transaction() as session:
-        dirty = queue_rows.dirty_ids(session, wiring.instance)
+        dirty = queues.dirty(session, wiring.instance)
     for queue_id in dirty:
         wiring.send("selection.publish", queue_id)

@@ -81,9 +81,11 @@ def dirty_ids(session: Session, instance: str) -> list[int]:
     return list(session.scalars(query.order_by(Queue.id)))
 
 
-def with_leaving(session: Session, instance: str) -> list[int]:
+def untidy_ids(session: Session, instance: str, published_since: datetime) -> list[int]:
+    """Queues with leaving tasks, and those into which an import may still be going on."""
     leaving = exists().where(QueueTask.queue_id == Queue.id, QueueTask.state == "leaving")
-    return list(session.scalars(select(Queue.id).where(Queue.instance == instance, leaving).order_by(Queue.id)))
+    query = select(Queue.id).where(Queue.instance == instance, Queue.project_id.is_not(None))
+    return list(session.scalars(query.where(leaving | (Queue.published_at > published_since)).order_by(Queue.id)))
 
 
 def set_dirty(session: Session, queue_id: int) -> None:

@@ -47,7 +47,6 @@ WEBHOOK_ACTIONS = (
 PAGE = 200
 PRESENT_FIELDS = "id,data,predictions_model_versions"
 LOCK_MARGIN = timedelta(minutes=5)
-SETTLE_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
 
 
@@ -60,12 +59,10 @@ class SdkLabelStudio:
         timeout_s: float = 600.0,
         chunk: int = 1000,
         lock_ttl_s: float = 3600.0,
-        settle_s: float = SETTLE_SECONDS,
     ) -> None:
         self._url = url.rstrip("/")
         self._chunk = chunk
         self._lock_ttl = timedelta(seconds=lock_ttl_s)
-        self._settle_s = settle_s
         self._date: str | None = None
         self._http = httpx.Client(
             timeout=httpx.Timeout(timeout_s, connect=CONNECT_SECONDS),
@@ -145,8 +142,8 @@ class SdkLabelStudio:
     def task_ids(self, project_id: int) -> dict[int, int | None]:
         return {item.task_id: item.utterance_id for item in self.present(project_id)}
 
-    def delete_tasks(self, project_id: int, task_ids: Sequence[int], *, leaving_since: datetime) -> list[int]:
-        if datetime.now(UTC) < leaving_since + self._lock_ttl + LOCK_MARGIN:
+    def delete_tasks(self, project_id: int, task_ids: Sequence[int], *, leaving_since: datetime | None) -> list[int]:
+        if leaving_since is not None and datetime.now(UTC) < leaving_since + self._lock_ttl + LOCK_MARGIN:
             return []
         deleted: list[int] = []
         for part in chunks(task_ids, PAGE):
@@ -257,12 +254,8 @@ class SdkLabelStudio:
         if answer.created != len(predictions):
             raise LabelStudioError(what, 201, f"it created {answer.created}", uncertain=True)
 
-    def settle(self, project_id: int) -> None:
-        counts: list[object] = []
-        while len(counts) < 2 or counts[-1] != counts[-2]:
-            time.sleep(self._settle_s)
-            project = self.get_project(project_id)
-            counts.append((project["task_number"], project["total_predictions_number"]))
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def _note_date(self, response: httpx.Response) -> None:
         self._date = response.headers.get("Date")
@@ -291,7 +284,7 @@ def _errors(what: str) -> Iterator[None]:
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise LabelStudioError(what, None, type(error).__name__) from None
     except httpx.TimeoutException as error:
-        # It may still be at work: to look now would see nothing, and send everything twice.
+        # It may be at work for long: nobody waits here, whoever asks later looks first, and doubles are deleted.
         raise LabelStudioError(what, None, type(error).__name__) from None
     except httpx.TransportError as error:
         raise LabelStudioError(what, None, type(error).__name__, uncertain=True) from None

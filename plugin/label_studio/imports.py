@@ -1,7 +1,8 @@
-"""Bulk imports that never double anything: what exists is listed, only what lacks is sent, every count is asserted.
+"""Bulk imports that can be repeated: what exists is listed, only what lacks is sent, every count is asserted.
 
 A lost answer does not say whether Label Studio has done the work. So nothing is ever sent again before its effect
-has been looked up, by `data.utterance_id` for tasks and by (task, model version) for predictions.
+has been looked up, by `data.utterance_id` for tasks and by (task, model version) for predictions. What ends after all
+patience, or after our own end, is deleted later (`plugin.services.tidying`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+import httpx
+
 from plugin.label_studio.errors import LabelStudioError
 
 Json = Mapping[str, Any]
 Item = TypeVar("Item")
 
 ATTEMPTS = 3
+# Label Studio may be at work on a chunk whose answer was lost, and shows nothing of it before the end.
+PAUSES_S = (2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +33,12 @@ class Present:
 
 
 class BulkApi(Protocol):
-    """The three calls that a bulk import needs, each tried once."""
+    """What a bulk import needs; each call is tried once."""
 
     def present(self, project_id: int) -> Iterable[Present]: ...
     def send_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]: ...
     def send_predictions(self, project_id: int, predictions: Sequence[Json]) -> None: ...
-    def settle(self, project_id: int) -> None:
-        """Return when Label Studio no longer works on a request whose answer was lost."""
-        ...
+    def pause(self, seconds: float) -> None: ...
 
 
 def import_tasks(api: BulkApi, project_id: int, tasks: Sequence[Json], chunk: int) -> list[int]:
@@ -45,19 +48,20 @@ def import_tasks(api: BulkApi, project_id: int, tasks: Sequence[Json], chunk: in
         raise ValueError("import_tasks: an utterance_id stands twice")
     there = _by_utterance(api.present(project_id))
 
-    def send_missing() -> None:
-        missing = [task for utterance, task in wanted.items() if utterance not in there]
-        for part in chunks(missing, chunk):
-            ids = api.send_tasks(project_id, part)
-            for task_id, task in zip(ids, part, strict=True):
-                versions = frozenset(str(item["model_version"]) for item in task.get("predictions", ()))
-                utterance = int(task["data"]["utterance_id"])
-                there[utterance] = Present(task_id, utterance, versions)
+    def missing() -> list[Json]:
+        return [task for utterance, task in wanted.items() if utterance not in there]
+
+    def send(part: Sequence[Json]) -> None:
+        ids = api.send_tasks(project_id, part)
+        for task_id, task in zip(ids, part, strict=True):
+            versions = frozenset(str(item["model_version"]) for item in task.get("predictions", ()))
+            utterance = int(task["data"]["utterance_id"])
+            there[utterance] = Present(task_id, utterance, versions)
 
     def look_again() -> None:
         there.update(_by_utterance(api.present(project_id)))
 
-    _persist(send_missing, look_again, lambda: api.settle(project_id))
+    _persist(api, chunk, missing, send, look_again)
     predictions = [
         {"task": there[utterance].task_id, **prediction}
         for utterance, task in wanted.items()
@@ -78,37 +82,48 @@ def _import_predictions(
     wanted = {(int(item["task"]), str(item["model_version"])): item for item in predictions}
     if len(wanted) != len(predictions):
         raise ValueError("import_predictions: a task has two predictions of one model version")
-    held: set[tuple[int, str]] = set()
     before = _pairs(there)
     gone = {task_id for task_id, _ in wanted} - {item.task_id for item in there}
     if gone:
         raise LabelStudioError(f"predictions for project {project_id}", 404, f"no tasks {sorted(gone)[:5]}")
-    held |= before
+    held = set(before)
 
-    def send_missing() -> None:
-        missing = [item for key, item in wanted.items() if key not in held]
-        for part in chunks(missing, chunk):
-            api.send_predictions(project_id, part)
-            held.update((int(item["task"]), str(item["model_version"])) for item in part)
+    def missing() -> list[Json]:
+        return [item for key, item in wanted.items() if key not in held]
+
+    def send(part: Sequence[Json]) -> None:
+        api.send_predictions(project_id, part)
+        held.update((int(item["task"]), str(item["model_version"])) for item in part)
 
     def look_again() -> None:
         held.clear()
         held.update(_pairs(api.present(project_id)))
 
-    _persist(send_missing, look_again, lambda: api.settle(project_id))
+    _persist(api, chunk, missing, send, look_again)
     return len(wanted.keys() - before)
 
 
-def _persist(send: Callable[[], None], look_again: Callable[[], None], settle: Callable[[], None]) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
+def _persist(
+    api: BulkApi,
+    chunk: int,
+    missing: Callable[[], list[Json]],
+    send: Callable[[Sequence[Json]], None],
+    look_again: Callable[[], None],
+) -> None:
+    failures = 0
+    while lacking := missing():
         try:
-            return send()
+            send(lacking[:chunk])
         except LabelStudioError as error:
-            if not error.uncertain or attempt == ATTEMPTS:
+            failures += 1
+            if not error.uncertain or failures == ATTEMPTS:
                 raise
-        settle()
-        look_again()
-    return None
+            look_again()
+            for seconds in () if error.status == httpx.codes.CREATED else PAUSES_S:
+                if missing() != lacking:
+                    break
+                api.pause(seconds)
+                look_again()
 
 
 def _by_utterance(present: Iterable[Present]) -> dict[int, Present]:

@@ -53,11 +53,12 @@ class LabelStudio(Protocol):
         """Every task id of the project -> its utterance id, cheaply: to see what was deleted."""
         ...
 
-    def delete_tasks(self, project_id: int, task_ids: Sequence[int], *, leaving_since: datetime) -> list[int]:
+    def delete_tasks(self, project_id: int, task_ids: Sequence[int], *, leaving_since: datetime | None) -> list[int]:
         """Delete those that nobody has begun or holds; returns them.
 
         Whose lock a task carries cannot be seen: nothing is deleted before the locks of the time when the tasks
-        were put last (`leaving_since`) have run out. What was deleted in between counts as deleted.
+        were put last (`leaving_since`) have run out. None deletes at once: what should never have been served.
+        What was deleted in between counts as deleted.
         """
         ...
 

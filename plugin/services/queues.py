@@ -3,7 +3,8 @@
 One project per (locale, domain). Publishing a queue is read / Label Studio / write: no transaction is open while
 Label Studio works. Everything may be repeated: tasks are known by their utterance, predictions by the selection.
 
-1. New items are imported as tasks with their prediction (rank code, pre-filled hypothesis, reason).
+1. New items are imported as tasks with their prediction (rank code, pre-filled hypothesis, reason). What an earlier
+   attempt left there is deleted (`tidying`).
 2. Tasks that stay get a prediction of this selection with their new rank code; those that leave get the last codes.
 3. One PATCH makes the whole new order the one that is served. Whoever holds a task keeps it.
 4. Leaving tasks are deleted by the sweep, once no lock can be left on them and if nobody has begun them.
@@ -41,6 +42,7 @@ from plugin.label_studio.queues import (
 )
 from plugin.records import Hypothesis, Slot
 from plugin.services.evaluation.publishing import metric_lines
+from plugin.services.tidying import queue_of, remove_strays
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Plan:
     staying: Sequence[tuple[QueueTask, Shown]]
     leaving: Sequence[tuple[QueueTask, Shown]]
     revisions: dict[int, int]
+    known: set[int | None]
 
     @property
     def model_version(self) -> str:
@@ -95,6 +98,8 @@ def publish(
     task_ids = label_studio.import_tasks(
         project_id, [task_json(item, plan.model_version, plan.labels) for item in plan.new]
     )
+    if plan.new:
+        remove_strays(label_studio, project_id, plan.known.union(task_ids))
     moved = [*plan.staying, *plan.leaving]
     label_studio.import_predictions(
         project_id,
@@ -106,14 +111,9 @@ def publish(
     return Published(queue_id, len(plan.new), len(plan.staying), len(plan.leaving))
 
 
-def queue_of(session: Session, instance: str, queue_id: int) -> Queue:
-    """Its project's id means another project in another Label Studio, perhaps somebody else's."""
-    queue = queue_rows.get(session, queue_id)
-    if queue is None:
-        raise LookupError(f"no queue has id {queue_id}")
-    if queue.instance != instance:
-        raise LookupError(f"queue {queue_id} is in the Label Studio named {queue.instance!r}, not {instance!r}")
-    return queue
+def dirty(session: Session, instance: str) -> list[int]:
+    """The queues whose plan is not yet published."""
+    return queue_rows.dirty_ids(session, instance)
 
 
 def read_plan(session: Session, instance: str, queue_id: int) -> Plan | None:
@@ -150,6 +150,7 @@ def read_plan(session: Session, instance: str, queue_id: int) -> Plan | None:
             for task, code in zip(left, last, strict=True)
         ],
         revisions=revisions,
+        known={task.task_id for task in present.values()},
     )
 
 
@@ -202,26 +203,6 @@ def ensure_project(
     if webhook is not None:
         label_studio.ensure_webhook(project_id, webhook.url, webhook.secret)
     return project_id
-
-
-def remove_left(transaction: TransactionMaker, label_studio: LabelStudio, instance: str, queue_id: int) -> int:
-    """Delete leaving tasks that nobody can hold any more and nobody has begun; how many went."""
-    with transaction() as session:
-        queue = queue_of(session, instance, queue_id)
-        left = [task for task in queue_rows.tasks(session, queue_id) if task.state == "leaving" and task.task_id]
-    if queue.project_id is None or not left:
-        return 0
-    groups: dict[datetime, list[int]] = defaultdict(list)
-    for task in left:
-        groups[task.state_since].append(task.task_id or 0)
-    removed: list[int] = []
-    for since, task_ids in groups.items():
-        removed += label_studio.delete_tasks(queue.project_id, task_ids, leaving_since=since)
-    with transaction() as session:
-        count = queue_rows.mark_removed(session, queue_id, removed)
-        if count:
-            queue_rows.set_dirty(session, queue_id)  # a newer revision may have waited for the old one's place
-    return count
 
 
 def reasons(session: Session, selection: SelectionRow) -> Callable[[PlannedItem], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -44,19 +44,36 @@ class FakeLabelStudio:
     """The server; `client(email)` is what a user's token opens.
 
     lost_answers  how many of the next bulk imports do their work, and then the connection breaks
+    late_imports  for each of the next imports of tasks, whose connection breaks at once: after how many pauses of a
+                  client its work is done; `finish_work` does what is left, whoever waits
     dropped       how many predictions the next bulk import forgets, answering 201
     """
 
     def __init__(self) -> None:
         self.projects: dict[int, FakeProject] = {}
         self.lost_answers = 0
+        self.late_imports: list[int] = []
         self.dropped = 0
         self.bulk_requests = 0
         self._ids = itertools.count(1)
         self._moment = datetime.now(UTC)
+        self._at_work: list[tuple[int, Callable[[], object]]] = []
 
     def client(self, email: str = "admin@example.org") -> FakeClient:
         return FakeClient(self, email)
+
+    def begin_work(self, pauses: int, work: Callable[[], object]) -> None:
+        self._at_work.append((pauses, work))
+
+    def pass_time(self) -> None:
+        due = [work for pauses, work in self._at_work if pauses <= 1]
+        self._at_work = [(pauses - 1, work) for pauses, work in self._at_work if pauses > 1]
+        for work in due:
+            work()
+
+    def finish_work(self) -> None:
+        while self._at_work:
+            self.pass_time()
 
     def new_id(self) -> int:
         return next(self._ids)
@@ -146,8 +163,8 @@ class FakeClient:
     def task_ids(self, project_id: int) -> dict[int, int | None]:
         return {item.task_id: item.utterance_id for item in self.present(project_id)}
 
-    def delete_tasks(self, project_id: int, task_ids: Sequence[int], *, leaving_since: datetime) -> list[int]:
-        if datetime.now(UTC) < leaving_since + LOCK_TTL + LOCK_MARGIN:
+    def delete_tasks(self, project_id: int, task_ids: Sequence[int], *, leaving_since: datetime | None) -> list[int]:
+        if leaving_since is not None and datetime.now(UTC) < leaving_since + LOCK_TTL + LOCK_MARGIN:
             return []
         project = self._server.project(project_id)
         begun = {state.task_id for state in self.list_tasks(project_id) if not state.is_untouched}
@@ -219,6 +236,10 @@ class FakeClient:
 
     def send_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
         project = self._server.project(project_id)
+        if self._server.late_imports:
+            pauses = self._server.late_imports.pop(0)
+            self._server.begin_work(pauses, lambda: self.send_tasks(project_id, tasks))
+            raise LabelStudioError("import tasks", None, "RemoteProtocolError", uncertain=True)
         dropped, self._server.dropped = self._server.dropped, 0
         made = [self._make_task(project_id, task) for task in tasks]
         for task in made[:dropped]:
@@ -234,8 +255,8 @@ class FakeClient:
             tasks[prediction["task"]]["predictions"].append({"id": self._server.new_id(), **prediction})
         self._answer("import predictions", dropped)
 
-    def settle(self, project_id: int) -> None:
-        self._server.project(project_id)
+    def pause(self, seconds: float) -> None:
+        self._server.pass_time()
 
     def _answer(self, what: str, dropped: int) -> None:
         self._server.bulk_requests += 1

@@ -64,7 +64,7 @@ def real_site(label_studio_server: LabelStudioServer) -> Iterator[Site]:
     people = label_studio_server.annotators(4)
     with ExitStack() as stack:
         admin, *annotators = (
-            stack.enter_context(closing(SdkLabelStudio(label_studio_server.url, token, timeout_s=60, settle_s=0.2)))
+            stack.enter_context(closing(SdkLabelStudio(label_studio_server.url, token, timeout_s=60)))
             for token in (label_studio_server.token, *(person.token for person in people))
         )
         yield Site(admin, list(annotators), [person.email for person in people])

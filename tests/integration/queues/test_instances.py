@@ -12,6 +12,7 @@ from db.models import Queue, QueueTask
 from db.repositories import queues as queue_rows
 from db.session import TransactionMaker
 from plugin.services import queues
+from plugin.services.tidying import tidy
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.queues.conftest import INSTANCE, NOW, publish_all, refresh
 
@@ -40,15 +41,15 @@ def test_queues_of_the_old_one_are_not_found_and_not_taken(session: Session, tra
     session.execute(update(QueueTask).values(state="leaving", state_since=NOW - timedelta(days=1)))
     queue_rows.mark_dirty(session, INSTANCE, "en-US")
     assert queue_rows.dirty_ids(session, MOVED) == []
-    assert queue_rows.with_leaving(session, MOVED) == []
+    assert queue_rows.untidy_ids(session, MOVED, NOW) == []
     assert queue_rows.every(session, MOVED) == []
     assert len(queue_rows.dirty_ids(session, INSTANCE)) == 3
-    assert len(queue_rows.with_leaving(session, INSTANCE)) == 3
+    assert len(queue_rows.untidy_ids(session, INSTANCE, NOW)) == 3
     stranger = new.client().create_project({"title": "Somebody else's"})
     [queue] = session.scalars(select(Queue).where(Queue.project_id == stranger))
     for act in (
         lambda: queues.publish(transaction, new.client(), MOVED, queue.id, NOW),
-        lambda: queues.remove_left(transaction, new.client(), MOVED, queue.id),
+        lambda: tidy(transaction, new.client(), MOVED, queue.id),
     ):
         with pytest.raises(LookupError, match="'main', not 'moved'"):
             act()

@@ -12,6 +12,7 @@ from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.simulated_annotator import SimulatedAnnotator
 from plugin.records import Hypothesis
 from plugin.services import queues
+from plugin.services.tidying import tidy
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.queues.conftest import INSTANCE, NOW, music, planned, publish_all, refresh, served
 
@@ -110,12 +111,12 @@ def test_leaving_tasks_are_deleted_once_nobody_can_hold_them(session: Session, t
     refresh(transaction, 2)
     publish_all(transaction, server)
     queue = music(session)
-    assert queues.remove_left(transaction, server.client(), INSTANCE, queue.id) == 0
+    assert tidy(transaction, server.client(), INSTANCE, queue.id) == 0
 
     session.execute(update(QueueTask).where(QueueTask.state == "leaving").values(state_since=NOW - timedelta(days=1)))
     left = set(session.scalars(select(QueueTask.utterance_id).where(QueueTask.state == "leaving")))
     assert victim in left
-    assert queues.remove_left(transaction, server.client(), INSTANCE, queue.id) >= 1
+    assert tidy(transaction, server.client(), INSTANCE, queue.id) >= 1
     row = session.scalars(select(QueueTask).where(QueueTask.utterance_id == victim)).one()
     assert (row.state, row.task_id) == ("removed", None)
 

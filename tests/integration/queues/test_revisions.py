@@ -14,7 +14,8 @@ from db.models import QueueTask, UtteranceRow
 from db.repositories import utterances
 from db.repositories.utterances import Incoming
 from db.session import TransactionMaker
-from plugin.services import queues, scoring
+from plugin.services import scoring
+from plugin.services.tidying import tidy
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.fakes.scorer import FakeScorer
 from tests.integration.queues.conftest import INSTANCE, NOW, music, planned, publish_all, refresh
@@ -83,7 +84,7 @@ def test_the_new_revision_comes_in_once_the_task_of_the_old_one_is_deleted(
     assert (old.state, old.revision) == ("leaving", 1)
 
     session.execute(update(QueueTask).where(QueueTask.state == "leaving").values(state_since=NOW - timedelta(days=1)))
-    queues.remove_left(transaction, server.client(), INSTANCE, music(session).id)
+    tidy(transaction, server.client(), INSTANCE, music(session).id)
     publish_all(transaction, server)
     new = row_of(session, shown)
     assert (new.state, new.revision) == ("published", 2)

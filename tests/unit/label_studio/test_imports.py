@@ -42,6 +42,18 @@ def test_lost_answers_double_nothing(server: FakeLabelStudio, project: int, lost
     assert counts(server, project) == (8, 8)
 
 
+@pytest.mark.parametrize("pauses", [1, 3, 5])
+def test_an_import_that_ends_after_its_connection_is_waited_for(
+    server: FakeLabelStudio, project: int, pauses: int
+) -> None:
+    server.late_imports = [pauses]
+    ids = server.client().import_tasks(project, json_of(8))
+    server.finish_work()
+    assert len(set(ids)) == 8
+    assert counts(server, project) == (8, 8)
+    assert server.bulk_requests == 3
+
+
 def test_predictions_that_got_lost_are_added_to_the_tasks_without(server: FakeLabelStudio, project: int) -> None:
     server.dropped = 2
     server.client().import_tasks(project, json_of(8))
