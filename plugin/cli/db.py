@@ -21,6 +21,8 @@ def database_url() -> str:
 @app.command()
 def upgrade(revision: str = typer.Argument("head")) -> None:
     """Bring the schema to a revision (default: the newest)."""
+    if not revision.strip():
+        raise CliError("an empty revision: name one, or leave it out for the newest")
     try:
         migrate.upgrade(database_url(), revision)
     except OperationalError as error:

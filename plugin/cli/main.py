@@ -43,7 +43,7 @@ def options(debug: bool = typer.Option(False, "--debug", help="Show tracebacks."
 def run() -> None:
     try:
         app()
-    except (*EXPECTED, SQLAlchemyError) as error:
+    except (*EXPECTED, SQLAlchemyError, UnicodeEncodeError) as error:
         if os.environ.get("ASSAY_DEBUG"):
             raise
         Console(stderr=True, soft_wrap=True).print(f"[red]error:[/] {escape(one_line(error))}", highlight=False)
@@ -55,6 +55,8 @@ def one_line(error: Exception) -> str:
 
     Of those only the first line is shown: SQL, parameters and rows may hold what people said.
     """
+    if isinstance(error, UnicodeEncodeError):
+        return f"a text that was given cannot be stored or shown: {error}"
     if not isinstance(error, SQLAlchemyError):
         return str(error)
     cause = error.orig if isinstance(error, StatementError) and error.orig is not None else error

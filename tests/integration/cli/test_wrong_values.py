@@ -27,3 +27,14 @@ def test_a_revision_that_is_not_there(refused: Refused, clean_database_url: str)
     assert "nosuchrev" in said
     assert f"the newest is {migrate.head_revision()}" in said
     assert migrate.current_revision(clean_database_url) == migrate.head_revision()
+
+
+@pytest.mark.usefixtures("configured")
+def test_an_empty_revision(refused: Refused) -> None:
+    assert "leave it out for the newest" in refused("db", "upgrade", "")
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_byte_that_is_not_utf_8(refused: Refused) -> None:
+    assert "cannot be stored or shown" in refused("policy", "history", "--locale", "\udcff")
+    assert "cannot be stored or shown" in refused("evaluation", "list", "--locale", "\udcff")
