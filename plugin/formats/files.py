@@ -108,7 +108,11 @@ def open_records(
         return _open_parquet(path, parse)
     source = open_source(path)
     if chosen is FileFormat.CSV:
-        return RecordReader(source, csv_items(source.stream, source.name), parse)
+        try:
+            return RecordReader(source, csv_items(source.stream, source.name), parse)
+        except UnreadableFileError:
+            source.close()
+            raise
     return RecordReader(source, _json_items(source.stream), parse)
 
 
