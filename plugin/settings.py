@@ -104,6 +104,8 @@ def load_settings(*, with_stack_file: bool = True) -> Settings:
             for item in error.errors()
         )
         raise SettingsError(problems) from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{given.home / STACK_FILE} cannot be read: {error}") from None
 
 
 @cache

@@ -47,6 +47,11 @@ def up(
             control.stay(settings, lines)
     except StackError as error:
         raise CliError(str(error)) from None
+    except OSError as error:
+        if error.filename is None:  # no file of ours: a closed pipe, say
+            raise
+        reason = f"{error.strerror}: {error.filename}"
+        raise CliError(f"ASSAY_HOME {settings.home.resolve()} cannot be used: {reason}") from error
     except KeyboardInterrupt:
         console.print("Stopping ...")
         control.down(settings)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from plugin.settings import SettingsError, load_settings
+from plugin.settings import STACK_FILE, SettingsError, load_settings
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,10 @@ def test_urls_of_what_is_supported_are_taken_as_they_are(
     monkeypatch.setenv(name, value)
     settings = load_settings().model_dump()
     assert settings[name.removeprefix("ASSAY_").lower()].get_secret_value() == value
+
+
+def test_a_stack_file_that_is_not_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / STACK_FILE).write_bytes(b"ASSAY_WEB_HOST=\xff\n")
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path))
+    with pytest.raises(SettingsError, match=rf"^{tmp_path}/stack.env cannot be read: 'utf-8'"):
+        load_settings()
