@@ -216,6 +216,8 @@ def domain_scores(obj: object) -> Mapping[str, float]:
     total = math.fsum(scores.values())
     if total > domain_scores_limit(len(scores)):
         raise RecordError("domain_scores", f"are probabilities and must not sum to more than 1, but to {total:.6g}")
+    if total == 0.0:
+        raise RecordError("domain_scores", "are all 0: leave the field out where nothing is known")
     return scores
 
 

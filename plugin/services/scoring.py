@@ -151,7 +151,7 @@ def compute_external(batch: Batch) -> Scored:
         whole = scores.complete_with_rest(row.domain_scores)
         probs = np.array([list(whole.values())])  # (1, K + 1)
         entropy, margin, least = (score(probs)[0] for score in (scores.entropy, scores.margin, scores.least_confidence))
-        best = max(whole, key=whole.__getitem__)
+        best = max(row.domain_scores, key=row.domain_scores.__getitem__)  # never the rest, which is no domain
         rows.append(
             (batch.version.id, row.id, row.revision, float(entropy), float(margin), float(least),
              None, None, None, NO_REPLICATES, None, None, None, None, best)

@@ -100,6 +100,12 @@ def test_a_sources_own_scores_are_a_model_version_of_kind_external(session: Sess
     assert score.predicted_domain == "music"
 
 
+def test_the_rest_of_a_top_n_list_is_never_what_was_predicted(session: Session, score_all: ScoreAll) -> None:
+    factories.utterances(session, 1, domain_scores={"music": 0.25, "audio": 0.125})
+    assert score_all() == 1
+    assert session.scalars(select(Score.predicted_domain)).one() == "music"
+
+
 def test_the_sweep_finds_what_was_never_sent_and_leaves_fresh_work_to_its_sender(session: Session) -> None:
     rows = factories.utterances(session, 5)
     factories.champion(session)

@@ -126,6 +126,7 @@ BAD: list[tuple[str, object, str]] = [
     ("domain_scores", record(domain_scores=[]), "must be an object"),
     ("domain_scores", record(domain_scores={}), "must name 1 to 1000 domains, not 0"),
     ("domain_scores", record(domain_scores={"a": 0.6, "b": 0.5}), "must not sum to more than 1, but to 1.1"),
+    ("domain_scores", record(domain_scores={"a": 0.0, "b": 0}), "are all 0"),
     ('domain_scores."a"', record(domain_scores={"a": math.nan}), "must lie in [0, 1], not NaN"),
     ("nlu_sore", record(nlu_sore=0.5), "did you mean nlu_score?"),
     ("session", record(session=1), "fields of your own begin with x_"),
