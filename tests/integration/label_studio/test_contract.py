@@ -227,6 +227,14 @@ def test_tasks_are_deleted_only_after_the_locks_and_never_when_begun(site: Site)
     assert site.admin.delete_tasks(project, ids[2:], leaving_since=LONG_AGO) == ids[2:]
 
 
+def test_what_should_never_have_been_served_is_deleted_at_once_unless_begun(site: Site) -> None:
+    project = site.queue()
+    ids = site.publish(project, queue_tasks(3))
+    submit_next(site.annotators[0], project)
+    assert site.admin.delete_tasks(project, ids, leaving_since=None) == ids[1:]
+    assert sorted(site.admin.task_ids(project)) == ids[:1]
+
+
 def test_the_simulated_annotator_reviews_as_the_truth_says(site: Site) -> None:
     project = site.queue()
     site.publish(project, queue_tasks(3))

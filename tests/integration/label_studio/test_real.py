@@ -1,12 +1,15 @@
-"""What only a real Label Studio can show: webhooks, tabs, drafts, and that its lenient import is not trusted."""
+"""What only a real Label Studio can show: webhooks, tabs, drafts, and what its imports do unasked."""
 
 from __future__ import annotations
 
+import http.client
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +19,8 @@ import pytest
 from plugin.label_studio.client import SECRET_HEADER, SdkLabelStudio
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.payloads import parse_webhook
-from plugin.label_studio.queues import TABS, prediction_json
+from plugin.label_studio.queues import TABS, prediction_json, task_json
+from plugin.services.tidying import remove_strays
 from plugin.stack import accounts
 from tests.integration.label_studio.conftest import LABELS, Site, queue_tasks
 from tests.servers import LabelStudioServer
@@ -118,6 +122,22 @@ def test_predictions_that_label_studio_drops_in_silence_are_noticed(site: Site) 
     outside = {"task": task_id, **prediction_json(task, "round-2", LABELS), "score": 7.0}
     with pytest.raises(LabelStudioError, match="it created 0"):
         site.admin.import_predictions(project, [outside])
+
+
+def test_the_copies_of_an_import_that_goes_on_without_its_sender_are_deleted(site: Site, api: httpx.Client) -> None:
+    project = site.queue()
+    tasks = queue_tasks(200)
+    body = [task_json(replace(task, columns={"attempt": "abandoned"}), "round-1", LABELS) for task in tasks]
+    with closing(http.client.HTTPConnection(api.base_url.host, api.base_url.port)) as connection:
+        headers = {"Authorization": api.headers["Authorization"], "Content-Type": "application/json"}
+        connection.request("POST", f"/api/projects/{project}/import", json.dumps(body), headers)
+    ids = site.publish(project, tasks)
+    deadline = time.monotonic() + 60
+    while "abandoned" not in api.get("/api/tasks/", params={"project": project, "page_size": 400}).text:
+        assert time.monotonic() < deadline, "the abandoned import never ended"
+    remove_strays(site.admin, project, ids)
+    assert sorted(site.admin.task_ids(project)) == sorted(ids)
+    assert len(ids) == 200
 
 
 def test_a_wrong_token_is_one_clear_error_without_the_token(label_studio_server: LabelStudioServer) -> None:
