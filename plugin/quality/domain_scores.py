@@ -25,7 +25,7 @@ def complete_with_rest(scores: Mapping[str, float]) -> dict[str, float]:
         A new dict, in the given order, that sums to 1.
 
     Raises:
-        ValueError: no class at all, a negative or non-finite score, or a sum above 1.
+        ValueError: no class at all, a negative or non-finite score, nothing but zeros, or a sum above 1.
 
     >>> complete_with_rest({"music": 0.5, "weather": 0.25})
     {'music': 0.5, 'weather': 0.25, 'rest': 0.25}
@@ -38,6 +38,8 @@ def complete_with_rest(scores: Mapping[str, float]) -> dict[str, float]:
     total = math.fsum(scores.values())
     if total > domain_scores_limit(len(scores)):
         raise ValueError(f"domain scores sum to {total:.6g}: more than 1 is no distribution")
+    if total == 0.0:
+        raise ValueError("domain scores are all 0: leave the field out when nothing is known")
     if 1.0 - total <= SUM_TOLERANCE:
         return {name: value / total for name, value in scores.items()}
     completed = dict(scores)
