@@ -96,6 +96,16 @@ def set_project(session: Session, queue_id: int, project_id: int) -> None:
     session.execute(update(Queue).where(Queue.id == queue_id).values(project_id=project_id))
 
 
+def forget_project(session: Session, queue_id: int) -> None:
+    """The project was deleted: what was annotated stays so, the rest is open to be published again."""
+    session.execute(update(Queue).where(Queue.id == queue_id).values(project_id=None, collected_until=None, dirty=True))
+    session.execute(
+        update(QueueTask)
+        .where(QueueTask.queue_id == queue_id, QueueTask.state != "annotated")
+        .values(state="removed", task_id=None, state_since=func.clock_timestamp())
+    )
+
+
 def set_collected_until(session: Session, queue_id: int, until: datetime) -> None:
     session.execute(
         update(Queue)

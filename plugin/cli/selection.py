@@ -60,7 +60,10 @@ def publish_queues(wiring: Wiring, locale: str | None) -> None:
     chosen = [queue for queue in known if queue.id in dirty and locale in (None, queue.locale)]
     with progress_bar() as bar:
         for queue in bar.track(chosen, description="publishing queues"):
-            wiring.publish(queue.id, wait=True)
+            try:
+                wiring.publish(queue.id, wait=True)
+            except LookupError as error:
+                raise CliError(str(error)) from error
 
 
 @app.command("list")

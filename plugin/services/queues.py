@@ -42,7 +42,7 @@ from plugin.label_studio.queues import (
 )
 from plugin.records import Hypothesis, Slot
 from plugin.services.evaluation.publishing import metric_lines
-from plugin.services.tidying import queue_of, remove_strays
+from plugin.services.tidying import find_project, queue_of, remove_strays
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,10 @@ def publish(
 ) -> Published | None:
     """Bring one queue to the locale's current round; None when there is nothing to publish."""
     with transaction() as session:
-        plan = read_plan(session, instance, queue_id)
+        queue = queue_of(session, instance, queue_id)
+    find_project(transaction, label_studio, queue)
+    with transaction() as session:
+        plan = read_plan(session, queue_id)
     if plan is None:
         return None
     shown = [*plan.new, *(item for _, item in plan.staying), *(item for _, item in plan.leaving)]
@@ -116,10 +119,10 @@ def dirty(session: Session, instance: str) -> list[int]:
     return queue_rows.dirty_ids(session, instance)
 
 
-def read_plan(session: Session, instance: str, queue_id: int) -> Plan | None:
-    queue = queue_of(session, instance, queue_id)
-    selection = selections.current(session, queue.locale)
-    if selection is None or queue.state != "active":
+def read_plan(session: Session, queue_id: int) -> Plan | None:
+    queue = queue_rows.get(session, queue_id)
+    selection = selections.current(session, queue.locale) if queue else None
+    if queue is None or selection is None or queue.state != "active":
         return None
     items = queue_rows.planned_items(session, selection, queue.domain)
     elsewhere = queue_rows.utterances_elsewhere(session, queue, [item.utterance_id for item in items])

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from db.models import Queue, QueueTask
 from db.repositories import queues as queue_rows
 from db.session import TransactionMaker
+from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.protocol import LabelStudio
+from plugin.label_studio.screen import has_marker, queue_marker
 
 # Label Studio's own servers, and those before it, end a request long before.
 LONGEST_IMPORT = timedelta(hours=1)
+
+NOT_FOUND = 404
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +40,27 @@ def queue_of(session: Session, instance: str, queue_id: int) -> Queue:
     return queue
 
 
+def find_project(transaction: TransactionMaker, label_studio: LabelStudio, queue: Queue) -> Mapping[str, Any] | None:
+    """The queue's project. None when it has none, or no more: the queue then forgets it, and is published anew."""
+    if queue.project_id is None:
+        return None
+    try:
+        project = label_studio.get_project(queue.project_id)
+    except LabelStudioError as error:
+        if error.status != NOT_FOUND:
+            raise
+        log.warning("the project %d of %s %s is gone: a new one is made", queue.project_id, queue.locale, queue.domain)
+        with transaction() as session:
+            queue_rows.forget_project(session, queue.id)
+        return None
+    if not has_marker(project["label_config"], queue_marker(queue.locale, queue.domain)):
+        raise LookupError(
+            f"project {queue.project_id} of Label Studio, {project['title']!r}, is not the queue {queue.locale} "
+            f"{queue.domain}: another Label Studio needs another ASSAY_LABEL_STUDIO_INSTANCE"
+        )
+    return project
+
+
 def untidy(session: Session, instance: str, now: datetime) -> list[int]:
     """The queues to tidy up."""
     return queue_rows.untidy_ids(session, instance, now - LONGEST_IMPORT)
@@ -45,12 +71,11 @@ def tidy(transaction: TransactionMaker, label_studio: LabelStudio, instance: str
     with transaction() as session:
         queue = queue_of(session, instance, queue_id)
         tasks = [task for task in queue_rows.tasks(session, queue_id) if task.task_id is not None]
-    if queue.project_id is None:
+    project = find_project(transaction, label_studio, queue)
+    if project is None:
         return 0
     known = {task.task_id for task in tasks}
-    strays = 0
-    if label_studio.get_project(queue.project_id)["task_number"] != len(known):
-        strays = remove_strays(label_studio, queue.project_id, known)
+    strays = remove_strays(label_studio, project["id"], known) if project["task_number"] != len(known) else 0
     leaving = [task for task in tasks if task.state == "leaving"]
     return strays + remove_left(transaction, label_studio, queue, leaving)
 

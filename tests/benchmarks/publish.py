@@ -98,7 +98,7 @@ class Publish:
     def planned(self, queue_id: int) -> tuple[dict[str, Any], list[Json]]:
         """The project and the tasks of a queue as Assay would make them."""
         with transaction_maker(self.engine)() as session:
-            plan = queues.read_plan(session, INSTANCE, queue_id)
+            plan = queues.read_plan(session, queue_id)
         assert plan is not None
         settings = project_settings(plan.queue.locale, plan.queue.domain, plan.labels, plan.description)
         return settings, [task_json(item, plan.model_version, plan.labels) for item in plan.new]

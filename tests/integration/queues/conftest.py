@@ -36,6 +36,11 @@ def transaction(session: Session) -> TransactionMaker:
 
 @pytest.fixture
 def pool(session: Session) -> None:
+    fill_pool(session)
+
+
+def fill_pool(session: Session) -> None:
+    """Thirty utterances of each of three domains, scored."""
     factories.utterances(session, 90, nlu_score=0.5)
     factories.champion(session)
     [batch] = scoring.read_batches(session, 0, 2**62)
