@@ -11,8 +11,10 @@ import logging
 import sys
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery, Task, signals
+from sqlalchemy.exc import OperationalError
 
+from plugin.label_studio.errors import LabelStudioError
 from plugin.settings import get_settings
 from plugin.wiring import required
 
@@ -65,6 +67,26 @@ app.conf.update(
     # In memory: what is due is decided by rows, so beat has nothing to remember and two beats do no harm.
     beat_scheduler="celery.beat:Scheduler",
 )
+
+
+class PatientTask(Task):  # type: ignore[misc]  # Celery has no types
+    """Celery asks this method to try again; what Label Studio refuses, it will refuse again."""
+
+    def retry(self, *args: Any, exc: Exception | None = None, **kwargs: Any) -> Any:
+        if isinstance(exc, LabelStudioError) and not exc.may_pass:
+            raise exc
+        return super().retry(*args, exc=exc, **kwargs)
+
+
+# For Celery tasks that speak to Label Studio.
+POLICY: dict[str, Any] = {
+    "base": PatientTask,
+    "autoretry_for": (OperationalError, LabelStudioError),
+    "retry_backoff": 5,
+    "retry_backoff_max": 300,
+    "retry_jitter": True,
+    "max_retries": 5,
+}
 
 
 @signals.worker_init.connect

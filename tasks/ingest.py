@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import OperationalError
-
-from plugin.label_studio.errors import LabelStudioError
 from plugin.services import ingest
 from plugin.wiring import get_wiring
-from tasks.app import app
-
-POLICY = {
-    "autoretry_for": (OperationalError, LabelStudioError),
-    "retry_backoff": 5,
-    "retry_backoff_max": 300,
-    "retry_jitter": True,
-    "max_retries": 5,
-}
+from tasks.app import POLICY, app
 
 
 @app.task(name="ingest.webhook_event", **POLICY)

@@ -18,3 +18,8 @@ class LabelStudioError(Exception):
         self.uncertain = uncertain
         answer = "no answer" if status is None else f"status {status}"
         super().__init__(f"Label Studio: {what}: {answer}: {self.body}")
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed later: nobody answered, or was too busy, or failed."""
+        return self.status is None or self.status == 429 or self.status >= 500

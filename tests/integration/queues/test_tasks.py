@@ -1,0 +1,153 @@
+"""The Celery tasks of selection, called as functions on real PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+import tasks.selection
+from db.models import Queue, QueueTask
+from db.repositories import selections
+from db.session import advisory_lock
+from plugin.label_studio.errors import LabelStudioError
+from tests.fakes.label_studio import FakeClient, FakeLabelStudio
+from tests.integration.ingest.conftest import Recorder
+from tests.integration.queues.conftest import fill_pool
+
+
+@pytest.fixture
+def server() -> FakeLabelStudio:
+    return FakeLabelStudio()
+
+
+@pytest.fixture
+def wiring(clean_database_url: str, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+    recorder = Recorder(clean_database_url)
+    recorder.use(server.client())
+    monkeypatch.setattr(tasks.selection, "get_wiring", lambda: recorder)
+    with recorder.transaction() as session:
+        fill_pool(session)
+    yield recorder
+    recorder.engine.dispose()
+
+
+@pytest.fixture
+def queue_ids(wiring: Recorder) -> list[int]:
+    """Of a round that waits to be published."""
+    tasks.selection.refresh("en-US")
+    queue_ids = [queue_id for _, queue_id in wiring.sent]
+    assert wiring.sent == [("selection.publish", queue_id) for queue_id in queue_ids]
+    assert len(queue_ids) == 3
+    wiring.sent.clear()
+    return queue_ids
+
+
+def sent_by_sweep(wiring: Recorder) -> list[tuple[Any, ...]]:
+    wiring.sent.clear()
+    tasks.selection.sweep()
+    return list(wiring.sent)
+
+
+def in_label_studio(server: FakeLabelStudio) -> list[int]:
+    return sorted(task_id for project in server.projects.values() for task_id in project.tasks)
+
+
+def test_idempotent_refresh(wiring: Recorder, server: FakeLabelStudio, queue_ids: list[int]) -> None:
+    """A second round chooses the same, so Label Studio has the same tasks in the same order."""
+    with wiring.transaction() as session:
+        first = selections.current(session, "en-US")
+    for queue_id in queue_ids:
+        tasks.selection.publish(queue_id)
+    before = in_label_studio(server)
+    tasks.selection.refresh("en-US")
+    with wiring.transaction() as session:
+        second = selections.current(session, "en-US")
+        assert session.scalar(select(func.count()).select_from(Queue)) == 3
+    assert first is not None
+    assert second is not None
+    assert first.items_hash == second.items_hash
+    assert wiring.sent == [("selection.publish", queue_id) for queue_id in queue_ids]
+    for queue_id in queue_ids:
+        tasks.selection.publish(queue_id)
+    assert in_label_studio(server) == before
+
+
+def test_idempotent_publish(wiring: Recorder, server: FakeLabelStudio, queue_ids: list[int]) -> None:
+    for queue_id in queue_ids * 2:
+        tasks.selection.publish(queue_id)
+    assert len(in_label_studio(server)) == 30
+    with wiring.transaction() as session:
+        assert set(session.scalars(select(QueueTask.task_id))) == set(in_label_studio(server))
+    assert [name for name, _ in sent_by_sweep(wiring)] == ["selection.tidy"] * 3
+
+
+def test_a_queue_that_is_being_published_is_left_to_whoever_does_it(
+    wiring: Recorder, server: FakeLabelStudio, queue_ids: list[int]
+) -> None:
+    with advisory_lock(wiring.engine, f"publish:{queue_ids[0]}", wait=True):
+        tasks.selection.publish(queue_ids[0])
+        tasks.selection.tidy(queue_ids[0])
+    assert server.projects == {}
+    tasks.selection.publish(queue_ids[0])
+    assert len(server.projects) == 1
+
+
+def test_idempotent_tidy(wiring: Recorder, server: FakeLabelStudio, queue_ids: list[int]) -> None:
+    for queue_id in queue_ids:
+        tasks.selection.publish(queue_id)
+    [stray] = server.client().send_tasks(1, [{"data": {"utterance_id": 1, "text": "copy"}}])
+    with wiring.transaction() as session:
+        leaving = session.scalars(select(QueueTask.task_id).where(QueueTask.queue_id == queue_ids[0])).first()
+        long_ago = datetime.now(UTC) - timedelta(days=1)
+        session.execute(
+            update(QueueTask).where(QueueTask.task_id == leaving).values(state="leaving", state_since=long_ago)
+        )
+    before = set(in_label_studio(server))
+    for queue_id in queue_ids * 2:
+        tasks.selection.tidy(queue_id)
+    assert before - set(in_label_studio(server)) == {stray, leaving}
+
+
+def test_idempotent_sweep(wiring: Recorder, queue_ids: list[int]) -> None:
+    unpublished = [("selection.publish", queue_id) for queue_id in queue_ids]
+    assert sent_by_sweep(wiring) == unpublished
+    assert sent_by_sweep(wiring) == unpublished
+    for queue_id in queue_ids:
+        tasks.selection.publish(queue_id)
+    assert sent_by_sweep(wiring) == [("selection.tidy", queue_id) for queue_id in queue_ids]
+    with wiring.transaction() as session:
+        session.execute(update(Queue).values(published_at=Queue.published_at - timedelta(hours=2)))
+    assert sent_by_sweep(wiring) == []
+
+
+def test_a_sweep_speaks_to_no_label_studio(wiring: Recorder, queue_ids: list[int]) -> None:
+    """So a project that is gone, or a server that is away, keeps no other queue from its message."""
+    for queue_id in queue_ids:
+        tasks.selection.publish(queue_id)
+    del wiring.__dict__["label_studio"]
+    assert len(sent_by_sweep(wiring)) == 3
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(None, 6), (429, 6), (502, 6), (400, 1), (401, 1), (403, 1)], ids=str)
+def test_only_what_may_pass_is_tried_again(
+    wiring: Recorder,
+    queue_ids: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int | None,
+    attempts: int,
+) -> None:
+    asked: list[int] = []
+
+    def refuse(client: FakeClient, settings: object, marker: str) -> int:
+        asked.append(1)
+        raise LabelStudioError("create project", status, "no")
+
+    monkeypatch.setattr(FakeClient, "ensure_project", refuse)
+    result = tasks.selection.publish.apply(args=(queue_ids[0],))
+    assert result.failed()
+    assert len(asked) == attempts
+    assert ("selection.publish", queue_ids[0]) in sent_by_sweep(wiring)
