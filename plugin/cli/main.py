@@ -41,6 +41,9 @@ def options(debug: bool = typer.Option(False, "--debug", help="Show tracebacks."
 
 
 def run() -> None:
+    # Torch reads this when it is loaded, and the parts of `assay up` inherit it: its threads spin otherwise while they
+    # wait for each other, and beside one busy process two of them are several times slower than one.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
     except (*EXPECTED, SQLAlchemyError, UnicodeEncodeError) as error:
