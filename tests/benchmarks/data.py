@@ -27,7 +27,7 @@ from tests.servers import PostgresServer
 
 LOCALE = "en"
 SOURCE = "benchmark"
-# More would take minutes to draw; beyond, texts come again under new ids.
+# More would take minutes to draw; beyond, texts come again with a number.
 DISTINCT_TEXTS = 20_000
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -52,13 +52,19 @@ def corpus(size: int, seed: int = 0) -> Sequence[LabelledUtterance]:
 
 
 def records(examples: Sequence[LabelledUtterance], size: int, locale: str = LOCALE) -> Iterator[Utterance]:
-    """A log of `size` records: the examples in turn, their labels as hypotheses, with scores and times."""
+    """A log of `size` records: the examples in turn, their labels as hypotheses, with scores and times.
+
+    A text that was there already, whatever its case, ends in a number: a round asks about no text twice.
+    """
     random_ = random.Random(0)
+    seen: set[str] = set()
     for number, example in zip(range(size), itertools.cycle(examples), strict=False):
+        is_new = example.text.lower() not in seen
+        seen.add(example.text.lower())
         yield Utterance(
             id=f"{example.id}-{number}",
             locale=locale,
-            text=example.text,
+            text=example.text if is_new else f"{example.text} {number}",
             hypothesis=example.label,
             nlu_score=round(random_.random(), 6),
             occurred_at=BEGIN + timedelta(seconds=number),

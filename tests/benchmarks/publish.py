@@ -27,7 +27,7 @@ from tests.fakes.scorer import FakeScorer
 from tests.servers import LabelStudioServer
 
 DOMAIN = "light"
-# Of this many utterances of the corpus, hundreds are of the domain.
+# Of this many utterances of the corpus, some 600 are of the domain.
 DRAWN_FROM = 4000
 INSTANCE = "main"
 
@@ -56,7 +56,7 @@ class Publish:
         done: list[queues.Published | None] = []
         transaction = transaction_maker(self.engine)
         yield lambda: done.append(queues.publish(transaction, self.client, INSTANCE, queue_id, datetime.now(UTC)))
-        assert done == [queues.Published(queue_id, self.size, 0, 0)]
+        assert done == [queues.Published(queue_id, self.size, 0, 0)], done
 
     @contextmanager
     def reference(self) -> Iterator[Callable[[], None]]:

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from plugin.settings import Settings
-from tests.benchmarks import ingest, publish, report, scoring
+from tests.benchmarks import data, ingest, publish, report, scoring
 from tests.benchmarks.compare import Comparison, Spread, compare
 from tests.benchmarks.data import Site
 from tests.servers import LabelStudioServer, PostgresServer
@@ -90,3 +90,9 @@ def test_a_wide_table_fits_a_terminal_of_80_columns() -> None:
     assert max(len(line) for line in lines) <= 80
     assert {"123,456–234,567", "1,234,567–2,345,678", "0.100–0.100"} <= set(output.getvalue().split())
     assert json.loads(json.dumps(report.to_json(about, found, 5)))["results"][0]["size"] == 1_000_000
+
+
+def test_a_log_longer_than_its_corpus_repeats_no_text() -> None:
+    log = list(data.records(data.corpus(40), 100))
+    assert len({record.id for record in log}) == 100
+    assert len({record.text.lower() for record in log}) == 100
