@@ -6,14 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import REAL, BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigId, CreatedAt
 
 
 class SelectionRow(Base):
-    """One round: a copy of the policy, the frame it chose from, and under which code it chose."""
+    """One round: a copy of the policy, the frame it chose from, and under which code it chose.
+
+    `labels` is what its queues let a person choose; it is read when the first of them is published.
+    """
 
     __tablename__ = "selections"
     __table_args__ = (
@@ -33,6 +36,7 @@ class SelectionRow(Base):
     code_version: Mapped[str]
     created_at: Mapped[CreatedAt]
     superseded_at: Mapped[datetime | None]
+    labels: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class SelectionFrame(Base):

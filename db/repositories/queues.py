@@ -273,6 +273,14 @@ def label_sets(session: Session, locale: str) -> tuple[set[tuple[str, str]], set
     return intents, slots
 
 
+def round_labels(session: Session, selection: SelectionRow) -> tuple[set[tuple[str, str]], set[str]]:
+    """`label_sets` as they were when the round's first queue was published: they are read from the whole pool."""
+    if selection.labels is None:
+        intents, slots = label_sets(session, selection.locale)
+        selection.labels = {"intents": sorted(map(list, intents)), "slots": sorted(slots)}
+    return {(domain, intent) for domain, intent in selection.labels["intents"]}, set(selection.labels["slots"])
+
+
 class QueueCounts(NamedTuple):
     queue: Queue
     published: int

@@ -324,6 +324,7 @@ def upgrade() -> None:
             "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
         sa.Column("superseded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("labels", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.CheckConstraint("frame_size >= 0", name=op.f("ck_selections_frame_size_is_not_negative")),
         sa.ForeignKeyConstraint(
             ["model_version_id"], ["model_versions.id"], name=op.f("fk_selections_model_version_id")

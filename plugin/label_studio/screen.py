@@ -46,15 +46,32 @@ class LabelSet:
 
     def __post_init__(self) -> None:
         for kind, names in (("domain", list(self.intents)), ("slot", self.slots), *self._intent_lists()):
-            _check_names(kind, names)
-        if any("," in domain for domain in self.intents):
-            raise ValueError("a domain's name must not hold a comma: Label Studio reads it as two")
+            for name in names:
+                problem = domain_problem(name) if kind == "domain" else name_problem(name)
+                if problem:
+                    raise ValueError(f"{kind} {name!r}: {problem}")
+            if len(set(names)) != len(names):
+                raise ValueError(f"{kind}: a name stands twice in {sorted(names)}")
 
     def knows_intent(self, label: Hypothesis) -> bool:
         return label.intent in self.intents.get(label.domain, ())
 
     def _intent_lists(self) -> Iterator[tuple[str, Sequence[str]]]:
         return ((f"intent of {domain}", intents) for domain, intents in self.intents.items())
+
+
+def name_problem(name: str) -> str | None:
+    """Why Label Studio cannot show an intent or a slot label of this name. Joiners and their like it shows well."""
+    if not name.strip() or name != name.strip() or name.startswith("$"):
+        return "a name must not be empty, padded with spaces, or begin with $"
+    categories = {unicodedata.category(character) for character in name}
+    if any(category.startswith("C") and category != "Cf" for category in categories):
+        return "a name must not hold control characters"
+    return None
+
+
+def domain_problem(name: str) -> str | None:
+    return "a domain's name must not hold a comma: Label Studio reads it as two" if "," in name else name_problem(name)
 
 
 def queue_marker(locale: str, domain: str) -> str:
@@ -163,13 +180,3 @@ def _text_area(view: ET.Element, name: str, **more: str) -> None:
 
 def _option(value: str, key: str | None) -> dict[str, str]:
     return {"value": value} | ({"hotkey": key} if key else {})
-
-
-def _check_names(kind: str, names: Sequence[str]) -> None:
-    for name in names:
-        if not name.strip() or name != name.strip() or name.startswith("$"):
-            raise ValueError(f"{kind} {name!r}: a name must not be empty, padded with spaces, or begin with $")
-        if any(unicodedata.category(character).startswith("C") for character in name):
-            raise ValueError(f"{kind} {name!r}: a name must not hold control characters")
-    if len(set(names)) != len(names):
-        raise ValueError(f"{kind}: a name stands twice in {sorted(names)}")

@@ -12,7 +12,8 @@ Label Studio works. Everything may be repeated: tasks are known by their utteran
 
 from __future__ import annotations
 
-from collections import defaultdict
+import logging
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,9 +41,12 @@ from plugin.label_studio.queues import (
 from plugin.label_studio.queues import (
     QueueTask as Shown,
 )
+from plugin.label_studio.screen import domain_problem, name_problem
 from plugin.records import Hypothesis, Slot
 from plugin.services.evaluation.publishing import metric_lines
 from plugin.services.tidying import find_project, queue_of, remove_strays
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,10 @@ def publish(
     if plan is None:
         return None
     shown = [*plan.new, *(item for _, item in plan.staying), *(item for _, item in plan.leaving)]
+    if not shown and plan.queue.project_id is None:
+        with transaction() as session:
+            write_plan(session, plan, [], now)
+        return None
     project_id = ensure_project(transaction, label_studio, plan, shown, webhook)
     task_ids = label_studio.import_tasks(
         project_id, [task_json(item, plan.model_version, plan.labels) for item in plan.new]
@@ -124,7 +132,7 @@ def read_plan(session: Session, queue_id: int) -> Plan | None:
     selection = selections.current(session, queue.locale) if queue else None
     if queue is None or selection is None or queue.state != "active":
         return None
-    items = queue_rows.planned_items(session, selection, queue.domain)
+    items = without_unshowable(queue_rows.planned_items(session, selection, queue.domain), queue.locale)
     elsewhere = queue_rows.utterances_elsewhere(session, queue, [item.utterance_id for item in items])
     present = {task.utterance_id: task for task in queue_rows.tasks(session, queue.id) if task.state != "removed"}
     reason = reasons(session, selection)
@@ -140,11 +148,15 @@ def read_plan(session: Session, queue_id: int) -> Plan | None:
     left = [task for id_, task in open_tasks.items() if id_ not in stays]
     last = rank_codes(len(left), after=codes[-1] if codes else 0.0)
     open_items = queue_rows.open_items(session, queue.id, selection.model_version_id)
+    pairs, slots = queue_rows.round_labels(session, selection)
+    for item in open_items.values():  # a revised record may have been the last to know its label
+        pairs.add((item.domain, item.intent))
+        slots.update(label for _, _, label in item.slots)
     lines, evaluated = metric_lines(session, queue.locale, queue.domain)
     return Plan(
         queue=queue,
         selection=selection,
-        labels=label_set(session, queue.locale, open_items.values()),
+        labels=to_label_set(pairs, slots),
         description=describe(queue.locale, queue.domain, lines, evaluated=evaluated),
         new=[item for id_, item in shown.items() if id_ not in present],
         staying=[(open_tasks[id_], item) for id_, item in shown.items() if id_ in stays],
@@ -240,16 +252,31 @@ def to_shown(item: PlannedItem, rank_code: float, reason: str) -> Shown:
     )
 
 
-def label_set(session: Session, locale: str, shown: Iterable[PlannedItem] = ()) -> LabelSet:
-    """All that a person may choose in this locale: what hypotheses, gold data, models and shown tasks know."""
-    pairs, slots = queue_rows.label_sets(session, locale)
-    for item in shown:
-        pairs.add((item.domain, item.intent))
-        slots.update(label for _, _, label in item.slots)
+def label_set(session: Session, locale: str) -> LabelSet:
+    """All that a person may choose in this locale: what hypotheses, gold data and models know, and can be shown."""
+    return to_label_set(*queue_rows.label_sets(session, locale))
+
+
+def to_label_set(pairs: Iterable[tuple[str, str]], slots: Iterable[str]) -> LabelSet:
     intents: dict[str, list[str]] = defaultdict(list)
     for domain, intent in sorted(pairs):
-        intents[domain].append(intent)
-    return LabelSet(intents=dict(intents), slots=sorted(slots))
+        if not domain_problem(domain) and not name_problem(intent):
+            intents[domain].append(intent)
+    return LabelSet(intents=dict(intents), slots=sorted(slot for slot in slots if not name_problem(slot)))
+
+
+def unshowable(item: PlannedItem) -> list[str]:
+    """The labels of an item that Label Studio cannot show."""
+    found = [f"domain {item.domain!r}"] if domain_problem(item.domain) else []
+    found += [f"intent {item.intent!r}"] if name_problem(item.intent) else []
+    return found + sorted({f"slot {label!r}" for _, _, label in item.slots if name_problem(label)})
+
+
+def without_unshowable(items: Sequence[PlannedItem], locale: str) -> list[PlannedItem]:
+    counts = Counter(label for item in items for label in unshowable(item))
+    for label, count in sorted(counts.items()):
+        log.warning("%s of %s: Label Studio cannot show it; %d utterances are left out", label, locale, count)
+    return [item for item in items if not unshowable(item)]
 
 
 def open_external_ids(session: Session, queue: Queue) -> dict[int, str]:

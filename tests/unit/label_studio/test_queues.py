@@ -131,6 +131,14 @@ def test_names_that_label_studio_would_misread_are_refused(name: str) -> None:
         LabelSet({"music": ["play", "play"]}, [])
 
 
+def test_format_characters_are_part_of_names() -> None:
+    joiner = "क्\u200dष"
+    labels = LabelSet({joiner: [joiner]}, [joiner])
+    task = QueueTask(7, TEXT, Hypothesis(joiner, joiner, (Slot(7, 12, joiner),)), "", 0.5)
+    check_tasks([task], label_config("hi-IN", joiner, labels), labels)
+    assert read_result(prediction_result(task, labels), TEXT).label == task.hypothesis
+
+
 def test_a_prediction_is_read_back_as_it_was() -> None:
     assert read_result(prediction_result(TASK, LABELS), TEXT).label == TASK.hypothesis
     check_tasks([TASK], CONFIG, LABELS)
