@@ -7,7 +7,7 @@ Label Studio works. Everything may be repeated: tasks are known by their utteran
    attempt left there is deleted (`tidying`).
 2. Tasks that stay get a prediction of this selection with their new rank code; those that leave get the last codes.
 3. One PATCH makes the whole new order the one that is served. Whoever holds a task keeps it.
-4. Leaving tasks are deleted by the sweep, once no lock can be left on them and if nobody has begun them.
+4. Leaving tasks are deleted (`tidying`), once no lock can be left on them and if nobody has begun them.
 """
 
 from __future__ import annotations
