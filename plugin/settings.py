@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     label_studio_python: Path | None = Field(
         default=None, description="python of the virtual environment that has label-studio, for `assay up`"
     )
-    label_studio_timeout_seconds: float = Field(default=600.0, gt=0)
+    label_studio_timeout_seconds: float = Field(default=300.0, gt=0)
     label_studio_import_chunk: int = Field(default=1000, ge=1, le=10_000)
 
     web_host: str = "127.0.0.1"

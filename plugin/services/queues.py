@@ -27,6 +27,7 @@ from db.repositories import models, selections
 from db.repositories import queues as queue_rows
 from db.repositories.queues import PlannedItem
 from db.session import TransactionMaker
+from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import (
     LabelSet,
@@ -216,8 +217,18 @@ def ensure_project(
     label_studio.update_project(project_id, **settings)
     label_studio.ensure_tabs(project_id)
     if webhook is not None:
-        label_studio.ensure_webhook(project_id, webhook.url, webhook.secret)
+        ask_for_news(label_studio, project_id, webhook)
     return project_id
+
+
+def ask_for_news(label_studio: LabelStudio, project_id: int, webhook: Webhook) -> None:
+    """A Label Studio that refuses our address as private costs time, never a queue: polling is the source of truth."""
+    try:
+        label_studio.ensure_webhook(project_id, webhook.url, webhook.secret)
+    except LabelStudioError as error:
+        if error.may_pass:
+            raise
+        log.warning("no webhook for project %d, its news come by polling: %s", project_id, error)
 
 
 def reasons(session: Session, selection: SelectionRow) -> Callable[[PlannedItem], str]:

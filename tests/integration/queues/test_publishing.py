@@ -102,6 +102,23 @@ def test_a_crash_before_the_rows_are_written_leaves_nothing_double(
 
 
 @pytest.mark.usefixtures("pool")
+def test_a_refused_webhook_does_not_stop_publishing(
+    session: Session, transaction: TransactionMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = FakeLabelStudio().client()
+
+    def refuse(project_id: int, url: str, secret: str) -> None:
+        raise LabelStudioError(f"webhook of project {project_id}", 403, "URL resolves to a private address")
+
+    monkeypatch.setattr(client, "ensure_webhook", refuse)
+    refresh(transaction, 1)
+    webhook = queues.Webhook("http://10.1.2.3:8040/webhooks/label-studio", "secret")
+    done = queues.publish(transaction, client, INSTANCE, music(session).id, NOW, webhook)
+    assert done is not None
+    assert done.imported > 0
+
+
+@pytest.mark.usefixtures("pool")
 def test_leaving_tasks_are_deleted_once_nobody_can_hold_them(session: Session, transaction: TransactionMaker) -> None:
     server = FakeLabelStudio()
     refresh(transaction, 1)
