@@ -118,7 +118,8 @@ class Wiring:
 def required(settings: Settings, name: str) -> str:
     value = getattr(settings, name)
     if value is None:
-        raise SettingsError(f"ASSAY_{name.upper()} is not set, and no `assay up` has run in ASSAY_HOME")
+        home = settings.home.resolve()
+        raise SettingsError(f"ASSAY_{name.upper()} is not set, and no `assay up` has run in {home} (ASSAY_HOME)")
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ Server = TypeVar("Server", Redis, LabelStudio)
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PORT_ATTEMPTS = 3
+SETTLED_SECONDS = 60
 # Data that lives as long as a test run need not survive a power cut.
 FAST = ("max_connections=200", "fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
@@ -155,10 +157,14 @@ def _on_free_port(make: Callable[[int], Server], folder: Path) -> Iterator[Serve
 
 
 def _remove_if_orphaned(folder: Path) -> None:
+    owner = folder / "owner.pid"
     try:
-        if PidFile(folder / "owner.pid").process() is not None or not (folder / "owner.pid").exists():
+        # Another test run may be making its folder at this very moment.
+        if not owner.exists() or time.time() - owner.stat().st_mtime < SETTLED_SECONDS:
             return
-    except PermissionError:  # another user's
+        if PidFile(owner).process() is not None:
+            return
+    except (PermissionError, FileNotFoundError):  # another user's, or gone meanwhile
         return
     for path in (folder / "run").glob("*.pid"):
         PidFile(path).stop()

@@ -285,14 +285,16 @@ class QueueCounts(NamedTuple):
     queue: Queue
     published: int
     annotated: int
+    leaving: int
 
 
 def counts(session: Session) -> list[QueueCounts]:
-    """Per queue: tasks put into Label Studio and still there, and how many of them are annotated."""
-    published = func.count().filter(QueueTask.state.in_(["published", "leaving", "annotated"]))
+    """Per queue: tasks that wait or are annotated, those that are annotated, and those that go as soon as they may."""
+    published = func.count().filter(QueueTask.state.in_(["published", "annotated"]))
     done = func.count().filter(QueueTask.state == "annotated")
+    leaving = func.count().filter(QueueTask.state == "leaving")
     query = (
-        select(Queue, published, done)
+        select(Queue, published, done, leaving)
         .outerjoin(QueueTask, QueueTask.queue_id == Queue.id)
         .group_by(Queue.id)
         .order_by(Queue.locale, Queue.domain)

@@ -145,6 +145,23 @@ def items(session: Session, selection_id: int, domain: str | None = None) -> Seq
     return session.scalars(query if domain is None else query.where(SelectionItemRow.domain == domain)).all()
 
 
+def shown_items(session: Session, selection_id: int, domain: str | None = None) -> list[dict[str, Any]]:
+    """The items of a round with the records that they are of, as these read today."""
+    query = (
+        select(
+            SelectionItemRow.domain, SelectionItemRow.rank, UtteranceRow.source, UtteranceRow.external_id.label("id"),
+            SelectionItemRow.utterance_id, SelectionItemRow.arms, SelectionItemRow.composition,
+            SelectionItemRow.inclusion_probability, SelectionItemRow.score, UtteranceRow.text,
+        )
+        .join(UtteranceRow, UtteranceRow.id == SelectionItemRow.utterance_id)
+        .where(SelectionItemRow.selection_id == selection_id)
+        .order_by(SelectionItemRow.domain, SelectionItemRow.rank)
+    )  # fmt: skip
+    if domain is not None:
+        query = query.where(SelectionItemRow.domain == domain)
+    return [dict(row) for row in session.execute(query).mappings()]
+
+
 def lock_locale(session: Session, locale: str) -> None:
     """One round at a time per locale, until the transaction ends."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"selection:{locale}", 0))))

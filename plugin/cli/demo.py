@@ -44,6 +44,7 @@ def demo(
         main_job(name, pool, f"demo-{pool.name}", reviews)
     run("status")
     run("up", "--detach")
+    console.print("Stop it with `assay down`; the data stays, and the next demo goes on from there.")
 
 
 def main_job(locale: str, pool: Path, source: str, reviews: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +14,7 @@ from db.models import SelectionRow
 from db.repositories import queues as queue_rows
 from db.repositories import selections as selection_rows
 from plugin.cli.errors import CliError
-from plugin.cli.output import print_json, print_table, progress_bar
+from plugin.cli.output import console, print_json, print_table, progress_bar
 from plugin.quality.selection import SelectedItem
 from plugin.services import selection
 from plugin.wiring import Wiring, get_wiring
@@ -83,19 +85,20 @@ def show(
     domain: Annotated[str | None, typer.Option()] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The items of a round, with rank, arms and inclusion probability."""
-    fields = ("domain", "rank", "utterance_id", "arms", "composition", "inclusion_probability", "score")
+    """The items of a round in the order of its queues: rank, record, arms, inclusion probability, score."""
     with get_wiring().transaction() as session:
         if selection_rows.get(session, selection_id) is None:
-            raise CliError(f"no selection has id {selection_id}")
-        items = [
-            {name: getattr(item, name) for name in fields}
-            for item in selection_rows.items(session, selection_id, domain)
-        ]
+            raise CliError(f"no round has the id {selection_id}; `assay selection list` shows them")
+        items = selection_rows.shown_items(session, selection_id, domain)
     if as_json:
         return print_json(items)
-    columns = ("domain", ">rank", ">utterance", "arms", "part", ">inclusion", ">score")
-    return print_table(f"round {selection_id}", columns, [list(item.values()) for item in items])
+    for name, queue in groupby(items, key=itemgetter("domain")):
+        rows = [
+            [item["rank"], item["id"], item["arms"], item["inclusion_probability"], item["score"], item["text"]]
+            for item in queue
+        ]
+        print_table(f"round {selection_id}, {name}", (">rank", "id", "arms", ">inclusion", ">score", "text"), rows)
+    return None
 
 
 @app.command()
@@ -142,3 +145,4 @@ def print_round(summary: dict[str, Any]) -> None:
             for domain, counts in summary["domains"].items()
         ],
     )
+    console.print("What the control draw and the strategy both chose counts in both columns.")

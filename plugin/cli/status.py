@@ -30,7 +30,7 @@ def everything() -> dict[str, Any]:
         return {
             "utterances": {"ingested": 0, "scored": 0, "by_locale": {}},
             "queues": [],
-            "error": "nothing was started",
+            "error": f"nothing was started in {get_settings().home.resolve()} (ASSAY_HOME)",
         }
     try:
         with get_wiring().transaction() as session:

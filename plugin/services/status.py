@@ -42,6 +42,7 @@ def queue_line(session: Session, row: queues.QueueCounts, now: datetime) -> dict
         "locale": queue.locale,
         "domain": queue.domain,
         "published": row.published,
+        "leaving": row.leaving,
         "annotated": row.annotated,
         "project_id": queue.project_id,
         "state": queue.state,

@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +192,10 @@ def test_main_job(assay: Assay, pool: Path, engine: Engine, label_studio_server:
     items = assay.json("selection", "show", round_["selection"], "--domain", queue["domain"])
     planned = [item["utterance_id"] for item in sorted(items, key=lambda item: item["rank"])]
     truth = truth_of(pool, engine)
-    people = [SdkLabelStudio(label_studio_server.url, one.token) for one in label_studio_server.annotators(4)]
-    drawn, verdicts = draw_and_review(people, queue["project_id"], truth)
+    with ExitStack() as stack:
+        tokens = [person.token for person in label_studio_server.annotators(4)]
+        people = [stack.enter_context(closing(SdkLabelStudio(label_studio_server.url, token))) for token in tokens]
+        drawn, verdicts = draw_and_review(people, queue["project_id"], truth)
     assert drawn == planned
     assert len(set(drawn)) == len(drawn)
 
@@ -232,11 +234,11 @@ def test_main_job(assay: Assay, pool: Path, engine: Engine, label_studio_server:
             ).all()
         )  # fmt: skip
     assert {"semer", "f_semer", "irer", "dcer"} <= set(metrics)
-    admin = SdkLabelStudio(label_studio_server.url, label_studio_server.token)
-    wait_for("the description", lambda: "SEMER" in admin.get_project(queue["project_id"])["description"])
     candidate = report["arms"]["candidate"]["metrics"]
     own = [row["value"] for row in candidate if (row["domain"], row["metric"]) == (queue["domain"], "irer")]
-    assert f"IRER {(own or [metrics['irer']])[0]:.1%}" in admin.get_project(queue["project_id"])["description"]
+    with closing(SdkLabelStudio(label_studio_server.url, label_studio_server.token)) as admin:
+        wait_for("the description", lambda: "SEMER" in admin.get_project(queue["project_id"])["description"])
+        assert f"IRER {(own or [metrics['irer']])[0]:.1%}" in admin.get_project(queue["project_id"])["description"]
 
 
 def draw_and_review(

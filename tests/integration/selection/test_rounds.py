@@ -116,6 +116,17 @@ def test_a_round_is_stored_whole_and_replays_byte_for_byte(session: Session) -> 
     assert selection.items_hash(selection.choose(snapshot)[:-1]) != stored.items_hash
 
 
+def test_items_are_shown_with_their_records(session: Session) -> None:
+    scored_pool(session)
+    row = new_round(session)
+    shown = selections.shown_items(session, row.id, "music")
+    assert [item["utterance_id"] for item in shown] == [
+        item.utterance_id for item in selections.items(session, row.id, "music")
+    ]
+    assert {item["source"] for item in shown} == {"log"}
+    assert all(item["text"].startswith("utterance number") for item in shown)
+
+
 def test_a_new_round_supersedes_the_old_one(session: Session) -> None:
     scored_pool(session)
     first, second = new_round(session), new_round(session)
