@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugin.stack.files import write_private
+from plugin.stack.files import make_private_folder, write_private
 from plugin.stack.part import Part, Port, StackError, Start
 
 HOST = "127.0.0.1"
@@ -35,6 +36,8 @@ class Redis:
         )
 
     def prepare(self, _: Start) -> None:
+        # Messages are dumped here, readable by all.
+        make_private_folder(self.folder, os.getuid())
         # In a file, not in the arguments, which every user of the machine can list.
         write_private(
             self.folder / "redis.conf",

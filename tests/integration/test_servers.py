@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import psycopg
 import pytest
@@ -66,3 +68,7 @@ def test_nobody_signs_up_without_an_invitation(label_studio_server: LabelStudioS
         form = {"email": "stranger@example.org", "password": "long-enough-1"}
         csrf = {"X-CSRFToken": browser.cookies["csrftoken"], "Referer": label_studio_server.url}
         assert browser.post("/user/signup/", data=form, headers=csrf).status_code == 403
+
+
+def test_what_redis_keeps_is_for_its_owner_only(redis_url: str, server_folder: Path) -> None:
+    assert (server_folder / "redis").stat().st_mode & 0o077 == 0
