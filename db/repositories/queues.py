@@ -21,9 +21,14 @@ from db.models import (
     UtteranceRevision,
     UtteranceRow,
 )
+from db.repositories.ids import among
 
 # What a task shows of a record, and a revision may change.
 REVISED = ("text", "domain", "intent", "slots", "nlu_score")
+
+
+# A statement takes no more than 65,535 parameters; a task has eight.
+ROWS_A_STATEMENT = 5_000
 
 
 class PlannedItem(NamedTuple):
@@ -179,7 +184,7 @@ def utterances_elsewhere(session: Session, queue: Queue, utterance_ids: Sequence
             select(QueueTask.utterance_id)
             .join(Queue, Queue.id == QueueTask.queue_id)
             .where(Queue.instance == queue.instance, Queue.id != queue.id)
-            .where(QueueTask.utterance_id.in_(utterance_ids))
+            .where(among(QueueTask.utterance_id, utterance_ids))
             .where(QueueTask.state.in_(["published", "leaving", "annotated"]))
         )
     )
@@ -187,8 +192,11 @@ def utterances_elsewhere(session: Session, queue: Queue, utterance_ids: Sequence
 
 def put_tasks(session: Session, queue_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert or renew tasks by (queue, utterance); one that was annotated meanwhile stays annotated."""
-    if not rows:
-        return
+    for start in range(0, len(rows), ROWS_A_STATEMENT):
+        _put_tasks(session, queue_id, rows[start : start + ROWS_A_STATEMENT])
+
+
+def _put_tasks(session: Session, queue_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
     statement = insert(QueueTask).values([{"queue_id": queue_id, **row} for row in rows])
     new = statement.excluded
     session.execute(
@@ -219,7 +227,7 @@ def set_published(session: Session, queue_id: int, selection_id: int, at: dateti
 def mark_annotated(session: Session, queue_id: int, task_ids: Sequence[int], at: datetime) -> int:
     result = session.execute(
         update(QueueTask)
-        .where(QueueTask.queue_id == queue_id, QueueTask.task_id.in_(task_ids), QueueTask.state != "annotated")
+        .where(QueueTask.queue_id == queue_id, among(QueueTask.task_id, task_ids), QueueTask.state != "annotated")
         .values(state="annotated", state_since=at)
     )
     return int(result.rowcount)  # type: ignore[attr-defined]
@@ -229,7 +237,7 @@ def mark_removed(session: Session, queue_id: int, task_ids: Sequence[int]) -> in
     """Tasks that are no longer in Label Studio. An annotated one stays annotated: its work was collected."""
     result = session.execute(
         update(QueueTask)
-        .where(QueueTask.queue_id == queue_id, QueueTask.task_id.in_(task_ids), QueueTask.state != "annotated")
+        .where(QueueTask.queue_id == queue_id, among(QueueTask.task_id, task_ids), QueueTask.state != "annotated")
         .values(state="removed", task_id=None, state_since=func.clock_timestamp())
     )
     return int(result.rowcount)  # type: ignore[attr-defined]
