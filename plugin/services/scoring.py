@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sqlalchemy.orm import Session
 
 from db.models import ModelVersion
@@ -81,18 +82,27 @@ def read_external(session: Session, first_id: int, last_id: int, *, limit: int |
     return [Batch(version, by_source[source]) for source, version in models.externals(session, by_source).items()]
 
 
-def compute(batch: Batch, scorer: Scorer) -> Scored:
-    """Every score of a batch from one prediction: entropy types at the final checkpoint, EL2N at the early one."""
-    rows = batch.rows
-    if not rows:
-        return Scored([], [])
-    prediction = scorer.predict([row.text for row in rows], [row.locale for row in rows])
-    domains = scorer.vocabulary.domains
-    mean = prediction.domain_probs.mean(axis=0, dtype=np.float64)  # (R, N, D) -> (N, D)
-    index = {domain: number for number, domain in enumerate(domains)}
-    labels = np.array([index.get(row.domain or "", -1) for row in rows])
-    el2n = scores.el2n_replicates(prediction.early_domain_probs, labels)  # (R, N)
-    columns = {
+def columns(prediction: Prediction, labels: ArrayLike) -> dict[str, Floats]:
+    """Every score that a prediction gives, by the name of its column, each (N,): what policies rank by.
+
+    Entropy and its kind are those of the replicates' mean at the final checkpoint, EL2N is of the early one. Pure:
+    production and the benchmark call this one function. docs/scores.md has formula, range and direction of each.
+
+    Args:
+        prediction: of N utterances.
+        labels: (N,) integer, each record's own hypothesised domain as its number in the vocabulary, -1 for one
+            outside it. What EL2N says of a record without hypothesis means nothing: the caller leaves it out.
+
+    Raises:
+        ValueError: probabilities or labels that `plugin.quality.scores` refuses.
+    """
+    return _columns(prediction, scores.el2n_replicates(prediction.early_domain_probs, labels))
+
+
+def _columns(prediction: Prediction, el2n: Floats) -> dict[str, Floats]:
+    """`el2n` is (R, N)."""
+    mean = mean_domain_probs(prediction)
+    return {
         "entropy": scores.entropy(mean),
         "margin": scores.margin(mean),
         "least_confidence": scores.least_confidence(mean),
@@ -103,10 +113,30 @@ def compute(batch: Batch, scorer: Scorer) -> Scored:
         "token_entropy_max": prediction.token_entropy_max,
         "confidence": prediction.confidence,
     }
+
+
+def mean_domain_probs(prediction: Prediction) -> Floats:
+    """(R, N, D) -> (N, D), float64."""
+    mean: Floats = prediction.domain_probs.mean(axis=0, dtype=np.float64)
+    return mean
+
+
+def compute(batch: Batch, scorer: Scorer) -> Scored:
+    """Every score of a batch, from one prediction."""
+    rows = batch.rows
+    if not rows:
+        return Scored([], [])
+    prediction = scorer.predict([row.text for row in rows], [row.locale for row in rows])
+    domains = scorer.vocabulary.domains
+    index = {domain: number for number, domain in enumerate(domains)}
+    labels = np.array([index.get(row.domain or "", -1) for row in rows])
+    el2n = scores.el2n_replicates(prediction.early_domain_probs, labels)  # (R, N)
+    found = _columns(prediction, el2n)
+    mean = mean_domain_probs(prediction)
     best = mean.argmax(axis=1)
     return Scored(
         [
-            score_row(batch.version.id, row, number, columns, el2n[:, number], domains[best[number]])
+            score_row(batch.version.id, row, number, found, el2n[:, number], domains[best[number]])
             for number, row in enumerate(rows)
         ],
         list(feature_rows(batch, prediction, mean)),
