@@ -65,9 +65,21 @@ class Review:
 
 
 class Strategy(StrEnum):
+    """How a round's items are chosen; docs/strategies.md says what each ranks by and when to use it."""
+
     RANDOM = "random"
     ENTROPY = "entropy"
     EL2N = "el2n"
+    MARGIN = "margin"
+    LEAST_CONFIDENCE = "least-confidence"
+    BALD = "bald"
+    DROPOUT_BALD = "dropout-bald"
+    TOKEN_ENTROPY = "token-entropy"  # noqa: S105  a name, no password
+    SEQUENCE_MARGIN = "sequence-margin"
+    JOINT = "joint"
+    VARIABILITY = "variability"
+    FORGETTING = "forgetting"
+    K_MEANS = "k-means"
 
 
 class Allocation(StrEnum):
@@ -88,8 +100,9 @@ class Policy:
 
     budget         items a round puts into queues, control included
     control_share  part of the budget drawn uniformly at random, before and apart from the strategy
-    hard_share     of the strategy's items, the part that takes the highest scores; the others are drawn
-                   at random from the rest ("easy" never means the very easiest: those teach nothing)
+    hard_share     of the strategy's items, the part that comes first in the strategy's order (the highest
+                   scores, or the most diverse); the others are drawn at random from the rest ("easy" never
+                   means the very easiest: those teach nothing)
     nlu_band       closed interval of `nlu_score` that may enter
     train_on_weak  whether unreviewed hypotheses of the pool also train a production candidate
     """

@@ -2,6 +2,7 @@
 
 from plugin.quality.selection.frame import Frame, frame_hash
 from plugin.quality.selection.interleaving import interleave
-from plugin.quality.selection.rounds import RANKED_BY, SelectedItem, select
+from plugin.quality.selection.ranking import RANKED_BY, Needs, needs
+from plugin.quality.selection.rounds import SelectedItem, select
 
-__all__ = ["RANKED_BY", "Frame", "SelectedItem", "frame_hash", "interleave", "select"]
+__all__ = ["RANKED_BY", "Frame", "Needs", "SelectedItem", "frame_hash", "interleave", "needs", "select"]

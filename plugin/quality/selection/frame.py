@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
+HASHED_ROWS = 8192  # of a feature at a time, so that hashing needs no second copy of it
 Cell = TypeVar("Cell", bound=np.generic)
 
 
@@ -23,11 +24,14 @@ class Frame:
     domains  (N,) str, the hypothesised domain, whose queue the utterance belongs to
     scores   name -> (N,) float, computed with in float64; NaN where there is none, refused only in the
              column that ranks
+    features name -> (N, F) float of any precision, for the strategies that compare utterances with each
+             other: `domain_probs`, `intent_probs` (means over replicates), `slot_mass`, `embedding`
     """
 
     ids: Int
     domains: NDArray[np.str_]
     scores: Mapping[str, NDArray[np.floating[Any]]]
+    features: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
 
 
 def canonical(frame: Frame) -> Frame:
@@ -52,7 +56,8 @@ def canonical(frame: Frame) -> Frame:
         name: _column(np.asarray(frame.scores[name], dtype=np.float64), f"scores[{name!r}]", order)
         for name in sorted(frame.scores)
     }
-    return Frame(ids, domains, scores)
+    features = {name: _matrix(frame.features[name], name, order) for name in sorted(frame.features)}
+    return Frame(ids, domains, scores, features)
 
 
 def frame_hash(frame: Frame) -> str:
@@ -60,7 +65,7 @@ def frame_hash(frame: Frame) -> str:
 
     The form: the number of rows; the ids as little-endian int64; the distinct domains, sorted, in
     length-prefixed UTF-8; each row's index into them; per column its name and little-endian float64 with
-    one NaN and one zero.
+    one NaN and one zero; per feature, where there are any, its name, its width and little-endian float32.
 
     Args:
         frame: N rows.
@@ -89,6 +94,11 @@ def frame_hash(frame: Frame) -> str:
         digest.update(_text(column))
         plain = np.where(np.isnan(values), np.nan, values + 0.0)  # -0.0 + 0.0 is 0.0
         digest.update(plain.astype("<f8").tobytes())
+    for feature, matrix in rows.features.items():
+        digest.update(b"feature\0" + _text(feature) + matrix.shape[1].to_bytes(8, "little"))
+        for start in range(0, len(matrix), HASHED_ROWS):
+            block = matrix[start : start + HASHED_ROWS].astype("<f4")
+            digest.update(np.where(np.isnan(block), np.float32(np.nan), block + np.float32(0.0)).tobytes())
     return digest.hexdigest()
 
 
@@ -109,6 +119,16 @@ def _column(values: NDArray[Cell], name: str, order: Int) -> NDArray[Cell]:
     if values.shape != order.shape:
         raise ValueError(f"frame {name} has shape {values.shape}, ids have {order.shape}")
     return values[order]
+
+
+def _matrix(values: NDArray[np.floating[Any]], name: str, order: Int) -> NDArray[np.floating[Any]]:
+    matrix = np.asarray(values)
+    if matrix.ndim != 2 or len(matrix) != order.size or matrix.dtype.kind != "f":
+        raise ValueError(
+            f"frame features[{name!r}] must be floats of shape ({order.size}, F), "
+            f"not {matrix.dtype} of shape {matrix.shape}"
+        )
+    return matrix[order]
 
 
 def _text(value: str) -> bytes:

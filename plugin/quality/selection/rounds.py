@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,18 +12,12 @@ from numpy.typing import NDArray
 
 from plugin.quality.selection.frame import Float, Frame, Int, canonical, factorize
 from plugin.quality.selection.interleaving import interleave
+from plugin.quality.selection.ranking import Hardness, hardness_of
 from plugin.quality.selection.sampling import Lots, apportion, reach
 from plugin.records import Allocation, Arm, Policy, Strategy
 
 Bool = NDArray[np.bool_]
 Composition = Literal["hard", "easy", "random"]
-
-# The score column of each strategy that ranks, and whether its high end (+1) or its low end (-1) is hard.
-# A strategy that is not here draws at random.
-RANKED_BY: Mapping[Strategy, tuple[str, int]] = {
-    Strategy.ENTROPY: ("entropy", +1),
-    Strategy.EL2N: ("el2n", +1),
-}
 
 # More digits than any estimate needs, fewer than different mathematical libraries agree on.
 PROBABILITY_DECIMALS = 12
@@ -41,7 +35,7 @@ class SelectedItem:
     arms                   sorted; both when the control draw and the strategy met
     composition            the part of the strategy that took it; None for control alone
     inclusion_probability  of being in the round at all, in (0, 1]
-    score                  what the strategy ranks by; None when it does not rank
+    score                  what the strategy ranks or weighs by; None when it does neither
     """
 
     utterance_id: int
@@ -54,11 +48,26 @@ class SelectedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class _Quotas:
+    """What each group (a domain, or the whole locale as one) may give to the strategy.
+
+    group   (N,) in [0, G)
+    count   (G,) rows of each group
+    places  (G,) places of each, of which hard (G,) go to the first of the strategy's ranking
+    """
+
+    group: Int
+    count: Int
+    places: Int
+    hard: Int
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """What the strategy would do, blind to the control.
 
     walk         (N,) row numbers in the order in which it takes them
-    hard         (N,) whether a row, if taken, is taken for its score
+    hard         (N,) whether a row, if taken, is taken for its place in the strategy's ranking
     probability  (N,) that it takes a row which the control does not hold
     """
 
@@ -75,19 +84,21 @@ def select(frame: Frame, policy: Policy) -> list[SelectedItem]:
     order of its own over the whole frame, blind to the control, until it has met M - c utterances that
     the control does not hold; those it meets on its way that the control does hold are in both arms. Its
     order begins with each domain's places (`allocation`; `global` treats the locale as one domain), of
-    which `hard_share` go to the highest scores and the others to a uniform draw from the rest; places that
-    the control had taken already are made good locale-wide by the next highest scores if `hard_share` is
-    1, else by a uniform draw. Equal scores are put in random order.
+    which `hard_share` go to the hardest and the others to a uniform draw from the rest; places that
+    the control had taken already are made good locale-wide by the next hardest if `hard_share` is
+    1, else by a uniform draw. Hardest means the highest scores, equal ones in random order, or, of a strategy
+    that compares utterances with each other, the first of its greedy order (`hardness_of`).
 
     Inclusion probability, with :math:`\pi_s` = P(strategy takes it | control does not):
 
     .. math:: \pi = 1 - (1 - c/N) (1 - \pi_s)
 
-    It is exact, given the ranking: hard places have :math:`\pi_s = 1`, a uniform draw its share, and the
-    places made good the probability that the walk gets there (`reach`).
+    It is exact, given the ranking (which a greedy order may draw with the seed): hard places have
+    :math:`\pi_s = 1`, a uniform draw its share, and the places made good the probability that the walk gets
+    there (`reach`).
 
     Within a queue every prefix keeps the shares of control (with both-arm items), hard and easy to within
-    one item (`interleave`): control and easy in random order, hard by falling score.
+    one item (`interleave`): control and easy in random order, the hard by falling hardness.
 
     Args:
         frame: N eligible rows, in any order.
@@ -97,7 +108,7 @@ def select(frame: Frame, policy: Policy) -> list[SelectedItem]:
         M items by (domain, rank). Equal frames and policies give equal lists, on every machine.
 
     Raises:
-        ValueError: a malformed frame, or a row without a finite score in the column that ranks.
+        ValueError: a malformed frame, or a row without the finite score or the features that the strategy needs.
 
     >>> frame = Frame(np.arange(4), np.array(["music"] * 4), {"entropy": np.array([0.1, 0.9, 0.5, 0.7])})
     >>> [(i.utterance_id, i.rank) for i in select(frame, Policy(budget=2, control_share=0.0))]
@@ -107,15 +118,17 @@ def select(frame: Frame, policy: Policy) -> list[SelectedItem]:
     size = rows.ids.size
     if size == 0:
         return []
-    hardness = _hardness(rows, policy.strategy)
     lots = Lots(rows.ids, policy.seed)
     names, domain = factorize(rows.domains)
     places = min(policy.budget, size)
     n_control = _round(places * policy.control_share)
+    quotas = _quotas(domain, policy, places - n_control)
+    further = n_control if policy.hard_share == 1.0 else 0
+    ranking = hardness_of(rows, policy.strategy, quotas.group, quotas.hard, further, lots)
 
     control = np.zeros(size, dtype=np.bool_)
     control[np.argsort(lots.draw("control"))[:n_control]] = True
-    plan = _plan(hardness, domain, policy, lots, n_control, places - n_control)
+    plan = _plan(ranking, quotas, policy, lots, n_control)
     strategy = _walk(plan.walk, control, places - n_control)
     missed = (1.0 - n_control / size) * (1.0 - plan.probability)
     probability = np.round(1.0 - missed, PROBABILITY_DECIMALS)
@@ -127,50 +140,36 @@ def select(frame: Frame, policy: Policy) -> list[SelectedItem]:
             domain=names[domain[row]],
             rank=rank,
             arms=tuple(arm for arm, held in ((Arm.CONTROL, control[row]), (Arm.STRATEGY, by_strategy)) if held),
-            composition=_composition(policy.strategy, hard=bool(plan.hard[row])) if by_strategy else None,
+            composition=_composition(ranking, hard=bool(plan.hard[row])) if by_strategy else None,
             inclusion_probability=float(probability[row]),
-            score=_score(rows, policy.strategy, row),
+            score=None if ranking is None or ranking.score is None else float(ranking.score[row]),
         )
 
     part = np.where(control, CONTROL, np.where(plan.hard, HARD, OTHER))
     chosen = np.flatnonzero(control | strategy)
-    chosen = chosen[_queue_order(chosen, domain, part, hardness, lots)]
+    chosen = chosen[_queue_order(chosen, domain, part, ranking, lots)]
     queues = (chosen[domain[chosen] == index] for index in range(len(names)))
     return [item(row, rank) for queue in queues for rank, row in enumerate(_interleaved(queue, part), start=1)]
 
 
-def _hardness(rows: Frame, strategy: Strategy) -> Float | None:
-    """(N,), high is hard; None for a strategy that does not rank."""
-    if strategy not in RANKED_BY:
-        return None
-    column, direction = RANKED_BY[strategy]
-    if column not in rows.scores:
-        raise ValueError(f"strategy {strategy} ranks by {column!r}, which the frame lacks: {list(rows.scores)}")
-    score = rows.scores[column].astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(score))
-    if bad.size:
-        raise ValueError(
-            f"utterance {rows.ids[bad[0]]} has no finite {column!r} ({bad.size} such rows): "
-            f"score it first, or leave it out of the frame of strategy {strategy}"
-        )
-    return direction * score
-
-
-def _plan(hardness: Float | None, domain: Int, policy: Policy, lots: Lots, n_control: int, n_strategy: int) -> _Plan:
-    size = domain.size
+def _quotas(domain: Int, policy: Policy, n_strategy: int) -> _Quotas:
     group = np.zeros_like(domain) if policy.allocation is Allocation.GLOBAL else domain
-    ranked = np.lexsort((lots.draw("ties"), np.zeros(size) if hardness is None else -hardness))
-    hard_share = 0.0 if hardness is None else policy.hard_share
-
+    hard_share = 0.0 if policy.strategy is Strategy.RANDOM else policy.hard_share
     count = np.bincount(group)  # (G,)
     weight = np.ones_like(count) if policy.allocation is Allocation.EQUAL else count
-    quota = np.array(apportion(n_strategy, weight.tolist(), count.tolist()))
-    n_hard = _round(n_strategy * hard_share)
-    hard_quota = np.array(apportion(n_hard, quota.tolist(), quota.tolist()))
+    places = apportion(n_strategy, weight.tolist(), count.tolist())
+    hard = apportion(_round(n_strategy * hard_share), places, places)
+    return _Quotas(group, count, np.array(places), np.array(hard))
+
+
+def _plan(ranking: Hardness | None, quotas: _Quotas, policy: Policy, lots: Lots, n_control: int) -> _Plan:
+    group, count, quota, hard_quota = quotas.group, quotas.count, quotas.places, quotas.hard
+    size, n_strategy = group.size, int(quota.sum())
+    ranked = np.lexsort((lots.draw("ties"), np.zeros(size) if ranking is None else -ranking.hardness))
 
     hard = _first(ranked, group, hard_quota)
     head = _first(np.lexsort((lots.draw("easy"), ~hard)), group, quota)  # the hard, then as many as there is room for
-    by_score = hardness is not None and hard_share == 1.0
+    by_score = ranking is not None and policy.hard_share == 1.0
     order = ranked if by_score else np.argsort(lots.draw("reserve"))
     tail = order[~head[order]]
     walk = np.concatenate([np.flatnonzero(head), tail])
@@ -206,9 +205,9 @@ def _walk(walk: Int, control: Bool, wanted: int) -> Bool:
     return taken
 
 
-def _queue_order(chosen: Int, domain: Int, part: Int, hardness: Float | None, lots: Lots) -> Int:
-    """By domain, then part; the hard by falling score, all others and equal scores at random."""
-    falling = np.zeros(domain.size) if hardness is None else np.where(part == HARD, -hardness, 0.0)
+def _queue_order(chosen: Int, domain: Int, part: Int, ranking: Hardness | None, lots: Lots) -> Int:
+    """By domain, then part; the hard by falling hardness, all others and equal scores at random."""
+    falling = np.zeros(domain.size) if ranking is None else np.where(part == HARD, -ranking.hardness, 0.0)
     keys = (lots.draw("order"), falling, part, domain)
     order: Int = np.lexsort(tuple(key[chosen] for key in keys))
     return order
@@ -223,14 +222,10 @@ def _interleaved(queue: Int, part: Int) -> Iterator[int]:
         following[merged] += 1
 
 
-def _composition(strategy: Strategy, *, hard: bool) -> Composition:
-    if strategy not in RANKED_BY:
+def _composition(ranking: Hardness | None, *, hard: bool) -> Composition:
+    if ranking is None:
         return "random"
     return "hard" if hard else "easy"
-
-
-def _score(rows: Frame, strategy: Strategy, row: int) -> float | None:
-    return float(rows.scores[RANKED_BY[strategy][0]][row]) if strategy in RANKED_BY else None
 
 
 def _round(value: float) -> int:

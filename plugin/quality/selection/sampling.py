@@ -18,7 +18,7 @@ Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 UInt = NDArray[np.uint64]
 
-Purpose = Literal["control", "ties", "easy", "reserve", "order"]
+Purpose = Literal["control", "ties", "easy", "reserve", "order", "candidates", "centres"]
 
 
 class Lots:
@@ -39,6 +39,15 @@ class Lots:
         """A lot per id, (N,), all different: their ascending order is a uniformly random permutation."""
         key = np.frombuffer(hashlib.sha256(self._prefix + purpose.encode()).digest(), dtype="<u8")
         return _mix(_mix(self._ids.view("<u8") + key[:1]) ^ key[1:2])
+
+    def number(self, purpose: Purpose, index: int, below: int) -> int:
+        """The `index`-th whole number of a purpose, uniform in [0, below): biased by less than below / 2^256.
+
+        >>> [Lots(np.array([10, 20, 30]), seed=0).number("centres", index, below=6) for index in range(5)]
+        [1, 3, 3, 3, 4]
+        """
+        digest = hashlib.sha256(self._prefix + purpose.encode() + b"\0" + index.to_bytes(8, "little")).digest()
+        return int.from_bytes(digest, "little") * below >> 256
 
 
 def _mix(values: UInt) -> UInt:

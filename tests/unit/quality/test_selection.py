@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plugin.quality.selection import Frame, SelectedItem, frame_hash, select
+from plugin.quality.selection import RANKED_BY, Frame, SelectedItem, frame_hash, needs, select
 from plugin.records import PRESETS, Allocation, Arm, Policy, Strategy
 
 CONTROL, STRATEGY, BOTH = (Arm.CONTROL,), (Arm.STRATEGY,), (Arm.CONTROL, Arm.STRATEGY)
@@ -21,11 +21,14 @@ PAPER = Policy(strategy=Strategy.EL2N, hard_share=float(str(PRESETS["paper"]["ha
 def make_frame(size: int, domains: int = 4, seed: int = 0, *, tied: bool = False) -> Frame:
     rng = np.random.default_rng(seed)
     names = np.array([f"domain-{number}" for number in range(domains)])
-    values = rng.integers(0, 3, size=(2, size)) / 2 if tied else rng.random((2, size))
+    columns = sorted({score for strategy in Strategy if (score := needs(strategy).score)})
+    values = {name: rng.integers(0, 3, size) / 2 if tied else rng.random(size) for name in columns}
+    widths = {"domain_probs": domains, "intent_probs": 7, "slot_mass": 3, "embedding": 5}
     return Frame(
         ids=rng.permutation(10 * size)[:size].astype(np.int64),
         domains=names[np.minimum(rng.geometric(0.4, size) - 1, domains - 1)],
-        scores={"entropy": values[0], "el2n": values[1]},
+        scores=values,
+        features={name: rng.dirichlet(np.full(width, 0.3), size).astype("<f2") for name, width in widths.items()},
     )
 
 
@@ -97,7 +100,8 @@ def test_every_prefix_of_every_queue_keeps_the_shares(frame: Frame, policy: Poli
 def test_the_order_of_the_rows_changes_nothing(frame: Frame, policy: Policy, data: st.DataObject) -> None:
     order = np.array(data.draw(st.permutations(range(frame.ids.size))), dtype=np.int64)
     columns = {name: frame.scores[name][order] for name in reversed(list(frame.scores))}
-    shuffled = Frame(frame.ids[order], frame.domains[order], columns)
+    features = {name: frame.features[name][order] for name in reversed(list(frame.features))}
+    shuffled = Frame(frame.ids[order], frame.domains[order], columns, features)
     assert as_bytes(select(shuffled, policy)) == as_bytes(select(frame, policy))
     assert frame_hash(shuffled) == frame_hash(frame)
 
@@ -128,16 +132,18 @@ def test_a_round_is_pinned_for_ever() -> None:
     assert frame_hash(frame) == "39f87e04863335f790a2a83786e13fa66e3808e4a8c4fabf1a0564c336f5a84d"
 
 
-def test_hard_items_are_the_highest_scores_in_falling_order() -> None:
+@pytest.mark.parametrize("strategy", RANKED_BY)
+def test_hard_items_are_the_hard_end_of_the_score_hardest_first(strategy: Strategy) -> None:
     frame = make_frame(500)
-    items = select(frame, Policy(budget=100, control_share=0.0))
-    entropy = by_id(frame, "entropy")
-    assert {item.utterance_id for item in items} == set(sorted(entropy, key=lambda i: -entropy[i])[:100])
+    items = select(frame, Policy(strategy=strategy, budget=100, control_share=0.0))
+    sign = -1 if "margin" in strategy else 1  # a wide margin is an easy one
+    score = by_id(frame, RANKED_BY[strategy][0])
+    assert {item.utterance_id for item in items} == set(sorted(score, key=lambda i: -sign * score[i])[:100])
     assert all((i.composition, i.inclusion_probability, i.arms) == ("hard", 1.0, STRATEGY) for i in items)
     for domain in {item.domain for item in items}:
         scores = [item.score for item in items if item.domain == domain]
-        assert scores == sorted(scores, key=lambda score: -(score or 0.0))
-        assert all(item.score == entropy[item.utterance_id] for item in items)
+        assert scores == sorted(scores, key=lambda value: -sign * (value or 0.0))
+        assert all(item.score == score[item.utterance_id] for item in items)
 
 
 def test_the_walk_goes_on_where_the_control_was_first() -> None:
@@ -269,6 +275,10 @@ def test_the_frame_hash_sees_every_cell() -> None:
         Frame(ids, base.domains, {"entropy": score + np.array([0.0, 0.0, 1e-15])}),
         Frame(ids, base.domains, {"entropy": np.array([0.0, np.nan, 2.0])}),
         Frame(ids, base.domains, {}),
+        Frame(ids, base.domains, base.scores, {"embedding": np.zeros((3, 2))}),
+        Frame(ids, base.domains, base.scores, {"embedding": np.zeros((3, 3))}),
+        Frame(ids, base.domains, base.scores, {"slot_mass": np.zeros((3, 2))}),
+        Frame(ids, base.domains, base.scores, {"embedding": np.full((3, 2), np.nan)}),
     ]
     assert len({frame_hash(frame) for frame in [base, *changed]}) == len(changed) + 1
 
