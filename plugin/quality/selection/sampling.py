@@ -44,7 +44,7 @@ class Lots:
         """The `index`-th whole number of a purpose, uniform in [0, below): biased by less than below / 2^256.
 
         >>> [Lots(np.array([10, 20, 30]), seed=0).number("centres", index, below=6) for index in range(5)]
-        [1, 3, 3, 3, 4]
+        [2, 1, 3, 3, 1]
         """
         digest = hashlib.sha256(self._prefix + purpose.encode() + b"\0" + index.to_bytes(8, "little")).digest()
         return int.from_bytes(digest, "little") * below >> 256
