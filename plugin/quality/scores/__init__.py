@@ -1,0 +1,41 @@
+"""How uncertain, hard or contested an utterance is, from class probabilities.
+
+Axes: R replicates, N utterances, K classes, T tokens of all utterances, S snapshots of a training, E hidden units.
+All computed in float64, natural logarithm.
+
+Every score checks its input once: the last axis must hold probabilities that sum to 1 within
+`SUM_TOLERANCE`. Nothing is renormalised; what the tolerance lets through is cut back to the stated range.
+A source's own scores, rounded or cut to a top-N list, become such a row by `complete_with_rest`.
+docs/scores.md lists them all, with the column that production keeps each in.
+"""
+
+from plugin.quality.domain_scores import complete_with_rest
+from plugin.quality.scores.arrays import EL2N_MAX, UNKNOWN_LABEL, Float, Int
+from plugin.quality.scores.gradients import GradientEmbedding, gradient_embedding
+from plugin.quality.scores.replicates import el2n, el2n_replicates, mutual_information
+from plugin.quality.scores.rows import entropy, least_confidence, margin
+from plugin.quality.scores.slots import TokenEntropy, joint_uncertainty, sequence_margin, token_entropy
+from plugin.quality.scores.snapshots import Cartography, cartography, forgetting
+
+__all__ = [
+    "EL2N_MAX",
+    "UNKNOWN_LABEL",
+    "Cartography",
+    "Float",
+    "GradientEmbedding",
+    "Int",
+    "TokenEntropy",
+    "cartography",
+    "complete_with_rest",
+    "el2n",
+    "el2n_replicates",
+    "entropy",
+    "forgetting",
+    "gradient_embedding",
+    "joint_uncertainty",
+    "least_confidence",
+    "margin",
+    "mutual_information",
+    "sequence_margin",
+    "token_entropy",
+]
