@@ -5,10 +5,11 @@ Importing this module loads torch. The scoring and evaluation workers do so at s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,8 +27,11 @@ SCORERS_KEPT = 4
 
 @dataclass(frozen=True)
 class TorchTrainer:
+    """`config` holds fields of `TrainConfig` other than its defaults: the experiment's, which fix the schedule."""
+
     device: str
     replicates: int
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     def train(
         self,
@@ -39,10 +43,10 @@ class TorchTrainer:
         schedule_size: int | None = None,
         progress: Progress | None = None,
     ) -> Scorer:
-        config = TrainConfig(seed=seed, replicates=replicates or self.replicates, device=self.device)
+        config = TrainConfig(seed=seed, replicates=replicates or self.replicates, device=self.device, **self.config)
         if schedule_size is not None:
             schedule = config.schedule(schedule_size)
-            config = replace(config, batch_size=schedule.batch_size, steps=schedule.steps)
+            config = replace(config, batch_size=schedule.batch_size, steps=schedule.steps, epochs=None)
         return train(examples, dev, config, progress)
 
 

@@ -10,7 +10,20 @@ from rich.console import Console
 from rich.markup import escape
 from sqlalchemy.exc import DataError, OperationalError, ProgrammingError, SQLAlchemyError, StatementError
 
-from plugin.cli import data, db, demo, evaluation, ingest, label_studio, policy, scoring, selection, stack, status
+from plugin.cli import (
+    data,
+    db,
+    demo,
+    evaluation,
+    experiment,
+    ingest,
+    label_studio,
+    policy,
+    scoring,
+    selection,
+    stack,
+    status,
+)
 from plugin.cli.errors import CliError
 from plugin.formats.source import UnreadableFileError
 from plugin.label_studio.errors import LabelStudioError
@@ -28,7 +41,7 @@ app.command()(stack.up)
 app.command()(stack.down)
 app.command()(status.status)
 app.command()(demo.demo)
-for group in (db, ingest, data, scoring, selection, evaluation, policy, label_studio):
+for group in (db, ingest, data, scoring, selection, evaluation, experiment, policy, label_studio):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2].replace("_", "-"))
 
 EXPECTED = (CliError, SettingsError, StackError, UnreadableFileError, LabelStudioError)

@@ -1,0 +1,199 @@
+"""`assay experiment`: does selection beat random choice? The experiment of arXiv 2311.16302 on data of one's own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from plugin.cli.errors import CliError
+from plugin.cli.output import errors, print_json, progress_bar
+from plugin.corpora.demo import demo_corpus
+from plugin.corpora.folder import write_json_lines
+from plugin.corpora.templates import TemplatesError
+from plugin.experiment import arms, manifest, runner
+from plugin.experiment.estimate import Estimate, calibrate, estimate
+from plugin.experiment.grid import LABELS, POOLS, Grid, Trial
+from plugin.experiment.presets import PRESETS, Preset
+from plugin.experiment.results import ResultsError
+from plugin.experiment.setup import DEV, TEST, Setup
+from plugin.experiment.sources import SourceError, find
+from plugin.experiment.workers import Laboratory, one_thread
+from plugin.formats.record import gold_to_json
+
+app = typer.Typer(help="Check on public data that selection beats random choice.", no_args_is_help=True)
+
+DEMO_CORPUS = "demo.jsonl"
+EXPECTED = (SourceError, arms.ArmError, manifest.ManifestError, ResultsError, runner.RunError, ValueError)
+
+
+@app.command("run")
+def run(
+    out: Annotated[Path, typer.Option(help="Folder of the results; a run goes on where the last one stopped.")],
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(help="Labelled corpus, a file or a folder of them: PATH or NAME=PATH. May be repeated."),
+    ] = None,
+    locales: Annotated[str | None, typer.Option(help="Of the corpora, only these: sw-KE,th-TH")] = None,
+    preset: Annotated[str | None, typer.Option(help=f"A grid by name: {', '.join(PRESETS)}.")] = None,
+    strategies: Annotated[str | None, typer.Option(help="Arms: random,random-2,entropy,el2n:0.2,default")] = None,
+    budgets: Annotated[str | None, typer.Option(help="Per cent of the pool: 5,10,20")] = None,
+    pools: Annotated[str | None, typer.Option(help=f"Of {', '.join(POOLS)}.")] = None,
+    labels: Annotated[str | None, typer.Option(help=f"Of {', '.join(LABELS)}.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds 0 to N - 1: draws of trusted data and pool.")] = None,
+    further_budgets: Annotated[str | None, typer.Option(help="Budgets of the arm random alone.")] = None,
+    baselines: Annotated[bool | None, typer.Option(help="Also the arms nothing and everything.")] = None,
+    trusted: Annotated[int, typer.Option(min=1, help="Gold utterances to begin with.")] = 1000,
+    dev: Annotated[int, typer.Option(min=1, help="Size of dev, if a corpus has none of its own.")] = 500,
+    test: Annotated[int, typer.Option(min=1, help="Size of test, if a corpus has none of its own.")] = 2000,
+    epochs: Annotated[int, typer.Option(min=1, help="Of the evaluated model.")] = 15,
+    evaluate_on: Annotated[str, typer.Option(help=f"{TEST}, or {DEV} to choose strategies without it.")] = TEST,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one for each core.")] = None,
+    time_limit: Annotated[float | None, typer.Option(min=0, help="End cleanly after so many minutes.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how much there is to do, and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Run the grid of trials that are not in the folder yet. docs/experiment.md has the protocol."""
+    team = workers or _cores()
+    try:
+        chosen = _preset(preset)
+        setup = Setup(trusted=trusted, dev=dev, test=test, epochs=epochs, evaluate_on=evaluate_on, device=device)
+        sources = find(corpus or [str(_demo(out))], _words(locales) or None)
+        grid = Grid(
+            places=[source.place for source in sources],
+            seeds=range(seeds or chosen.seeds),
+            pools=_each_of(_words(pools) or chosen.pools, POOLS, "pool"),
+            labels=_each_of(_words(labels) or chosen.labels, LABELS, "labels"),
+            budgets=_shares(budgets) or chosen.budgets,
+            arms=_words(strategies) or chosen.arms,
+            further_budgets=chosen.further_budgets if further_budgets is None else _shares(further_budgets),
+            baselines=chosen.baselines if baselines is None else baselines,
+        )
+        for name in grid.arms:
+            arms.parse(name)
+        about = manifest.merge(manifest.read(out), manifest.describe(setup, sources))
+        trials = runner.left_to_do(grid.trials(), out)
+        laboratory = Laboratory(setup, {source.place: source for source in sources})
+        expected = _estimate(laboratory, trials)
+        _say(expected, len(grid.trials()), team)
+        if not dry_run and trials:
+            about["runs"].append(manifest.this_run(_command(), _grid_to_json(grid), team))
+            manifest.write(out, about)
+            _run(laboratory, trials, out, team, time_limit if time_limit is not None else chosen.time_limit_minutes)
+    except EXPECTED as error:
+        raise CliError(str(error)) from error
+    if as_json:
+        left = len(runner.left_to_do(grid.trials(), out))
+        print_json({"trials": len(grid.trials()), "left": left, "worker_seconds": round(expected.seconds)})
+
+
+def _run(laboratory: Laboratory, trials: list[Trial], out: Path, workers: int, minutes: float | None) -> None:
+    with progress_bar() as progress:
+        bar = progress.add_task("trials", total=len(trials))
+        try:
+            done = runner.run(
+                laboratory, trials, out,
+                workers=workers,
+                time_limit_seconds=None if minutes is None else minutes * 60.0,
+                on_result=lambda _: progress.advance(bar),
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            raise CliError(f"stopped; what was done is in {out}, and the same command goes on from there") from None
+    if done < len(trials):
+        errors.print(f"{len(trials) - done} trials are left; the same command goes on from there.")
+    errors.print(f"Results are in {out}.")
+
+
+def _estimate(laboratory: Laboratory, trials: list[Trial]) -> Estimate:
+    if not trials:
+        return Estimate(0, 0, 0.0)
+    with one_thread():
+        speed = calibrate(laboratory)
+    return estimate(trials, laboratory.setup, laboratory.sources, speed)
+
+
+def _say(expected: Estimate, trials: int, workers: int) -> None:
+    errors.print(
+        f"{trials} trials, {trials - expected.trainings} done before; {expected.trainings} trainings and "
+        f"{expected.worlds} seed models to go: about {_duration(expected.wall_seconds(workers))} on {workers} workers"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60.0
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60.0:.1f} h"
+
+
+def _preset(name: str | None) -> Preset:
+    if name is not None and name not in PRESETS:
+        raise CliError(f"no preset is called {name!r}; there is {', '.join(PRESETS)}")
+    return PRESETS[name or "core"]
+
+
+def _demo(out: Path) -> Path:
+    """The demo corpus, made once, for a machine that has no other."""
+    path = out / DEMO_CORPUS
+    if not path.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            write_json_lines(path, map(gold_to_json, demo_corpus()))
+        except TemplatesError as error:
+            raise CliError(f"{error}; or name a corpus: --corpus PATH") from error
+    return path
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in (text or "").split(",") if word.strip()))
+
+
+def _shares(text: str | None) -> tuple[float, ...]:
+    try:
+        shares = tuple(float(word) for word in _words(text))
+    except ValueError:
+        raise CliError(f"budgets are per cents of the pool, such as 5,10,20, not {text!r}") from None
+    if any(not 0.0 < share <= 100.0 for share in shares):
+        raise CliError(f"a budget must lie in (0, 100] per cent of the pool: {text}")
+    return shares
+
+
+def _each_of(words: tuple[str, ...], known: tuple[str, ...], name: str) -> tuple[str, ...]:
+    for word in words:
+        if word not in known:
+            raise CliError(f"{name} {word!r} is not one of {', '.join(known)}")
+    return words
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _grid_to_json(grid: Grid) -> dict[str, Any]:
+    return {
+        "places": [list(place) for place in grid.places],
+        "seeds": list(grid.seeds),
+        **{name: list(getattr(grid, name)) for name in ("pools", "labels", "budgets", "arms", "further_budgets")},
+        "baselines": grid.baselines,
+    }
+
+
+def _command() -> str:
+    """As it was given, files by name alone: the folder they were in says nothing elsewhere."""
+    words, given = [], iter(sys.argv[1:])
+    for word in given:
+        option, sign, value = word.partition("=")
+        if word in ("--corpus", "--out"):
+            words.append(f"{word} {_file_name(next(given, ''))}")
+        elif sign and option in ("--corpus", "--out"):
+            words.append(f"{option} {_file_name(value)}")
+        else:
+            words.append(word)
+    return " ".join(["assay", *words])
+
+
+def _file_name(value: str) -> str:
+    name, sign, path = value.rpartition("=")
+    return f"{name}{sign}{Path(path).name}"

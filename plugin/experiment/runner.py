@@ -1,0 +1,133 @@
+"""Runs the trials of a grid that are not done yet, on as many processes as asked, and appends their results.
+
+The parent alone writes. A worker takes the trials of one world at a time, so that the world is made once for them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+from plugin.experiment import results
+from plugin.experiment.grid import Trial, units
+from plugin.experiment.workers import Failed, Finished, Gone, Laboratory, Report, one_thread, work
+
+OnResult = Callable[[dict[str, Any]], None]
+
+_LOOK_SECONDS = 0.5
+_PATIENCE_SECONDS = 10.0
+
+
+class RunError(RuntimeError):
+    """A worker failed: why. What it had finished is kept."""
+
+
+def left_to_do(trials: Sequence[Trial], folder: Path) -> list[Trial]:
+    done = results.done(folder)
+    return [trial for trial in trials if trial not in done]
+
+
+def run(
+    laboratory: Laboratory,
+    trials: Sequence[Trial],
+    folder: Path,
+    *,
+    workers: int,
+    time_limit_seconds: float | None = None,
+    on_result: OnResult = lambda _: None,
+) -> int:
+    """Run those trials; how many were done. What a time limit or Ctrl-C leaves is for the next run.
+
+    A training that has begun is finished first, then its worker stops.
+
+    Raises:
+        RunError: a worker failed or was killed.
+    """
+    results.repair(folder)
+    team = _Team(laboratory, trials, workers)
+    deadline = None if time_limit_seconds is None else time.monotonic() + time_limit_seconds
+    try:
+        return team.collect(folder, deadline, on_result)
+    finally:
+        team.dismiss()
+
+
+class _Team:
+    def __init__(self, laboratory: Laboratory, trials: Sequence[Trial], workers: int) -> None:
+        # Fork would copy the threads' locks of a process that has loaded torch.
+        context: SpawnContext = multiprocessing.get_context("spawn")
+        work_units = units(trials)
+        size = max(1, min(workers, len(work_units)))
+        self._tasks: Queue[Sequence[Trial] | None] = context.Queue()
+        self._reports: Queue[Report] = context.Queue()
+        self._stop: Event = context.Event()
+        for unit in [*work_units, *[None] * size]:
+            self._tasks.put(unit)
+        with one_thread():
+            self._processes = [
+                context.Process(target=work, args=(laboratory, self._tasks, self._reports, self._stop), daemon=True)
+                for _ in range(size)
+            ]
+            for process in self._processes:
+                process.start()
+
+    def collect(self, folder: Path, deadline: float | None, on_result: OnResult) -> int:
+        done = gone = 0
+        while gone < len(self._processes):
+            if deadline is not None and time.monotonic() >= deadline:
+                self._stop.set()
+            match self._next_report():
+                case Finished(result):
+                    results.append(folder, result)
+                    done += 1
+                    on_result(result)
+                case Failed(reason, details):
+                    raise RunError(reason) from RuntimeError(details)
+                case Gone():
+                    gone += 1
+                case None:
+                    self._check()
+        return done
+
+    def _next_report(self) -> Report | None:
+        try:
+            return self._reports.get(timeout=_LOOK_SECONDS)
+        except queue.Empty:
+            return None
+
+    def _check(self) -> None:
+        """A process killed from outside, for want of memory say, reports nothing."""
+        for process in self._processes:
+            if process.exitcode not in (None, 0):
+                raise RunError(
+                    f"a worker ended with exit code {process.exitcode}: "
+                    "if it was killed for want of memory, use fewer --workers"
+                )
+
+    def dismiss(self) -> None:
+        self._stop.set()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        for process in self._processes:
+            # A process does not end while its reports are unread.
+            while process.is_alive() and time.monotonic() < deadline:
+                with suppress(queue.Empty):
+                    self._reports.get(timeout=0.05)
+            _end(process)
+        for one in (self._tasks, self._reports):
+            one.cancel_join_thread()
+            one.close()
+
+
+def _end(process: SpawnProcess) -> None:
+    if process.is_alive():
+        process.terminate()
+    process.join()
+    process.close()

@@ -1,0 +1,102 @@
+"""What runs in a worker process: worlds and their trials, one thread of torch each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from typing import Any
+
+from plugin.experiment.grid import Trial, WorldKey
+from plugin.experiment.setup import Setup
+from plugin.experiment.sources import Source
+from plugin.experiment.trials import run_trial
+from plugin.experiment.world import World, make_world
+from plugin.services.ports import Trainer
+
+# One thread each: several processes of several threads are slower than the same number of one.
+_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """All that a worker needs; it travels to it once."""
+
+    setup: Setup
+    sources: Mapping[tuple[str, str], Source]
+
+    def world(self, key: WorldKey) -> World:
+        return make_world(self.sources[key.corpus, key.locale].read(), self.setup, key.seed, self.seed_trainer())
+
+    def seed_trainer(self) -> Trainer:
+        return self._trainer(self.setup.seed_replicates, {"epochs": self.setup.seed_epochs})
+
+    def trainer(self) -> Trainer:
+        """Of the evaluated model: one replicate that sees all it is given."""
+        return self._trainer(1, {"epochs": self.setup.epochs, "bag_fraction": 1.0})
+
+    def _trainer(self, replicates: int, config: Mapping[str, Any]) -> Trainer:
+        from plugin.wiring_ml import TorchTrainer  # torch takes seconds to load, and only workers need it
+
+        return TorchTrainer(self.setup.device, replicates, {"batch_size": self.setup.batch_size, **config})
+
+
+@dataclass(frozen=True)
+class Finished:
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """`reason` is one line, `details` the traceback."""
+
+    reason: str
+    details: str
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A worker has nothing left to do."""
+
+
+Report = Finished | Failed | Gone
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Processes started within get one thread; set before they load numpy and torch, which read it only then."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def work(laboratory: Laboratory, tasks: Queue[Sequence[Trial] | None], reports: Queue[Report], stop: Event) -> None:
+    """The life of a worker: units of trials until there is none, or `stop` is set."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the parent says when to stop
+    try:
+        while not stop.is_set() and (unit := tasks.get()) is not None:
+            _run_unit(laboratory, unit, reports, stop)
+    except Exception as error:  # noqa: BLE001  # the parent shows it
+        reports.put(Failed(" ".join(str(error).split()) or type(error).__name__, traceback.format_exc()))
+    reports.put(Gone())
+
+
+def _run_unit(laboratory: Laboratory, unit: Sequence[Trial], reports: Queue[Report], stop: Event) -> None:
+    world = laboratory.world(unit[0].world)
+    trainer = laboratory.trainer()
+    for trial in unit:
+        if stop.is_set():
+            return
+        reports.put(Finished(run_trial(world, trial, trainer)))
