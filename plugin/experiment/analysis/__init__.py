@@ -1,0 +1,6 @@
+"""The analysis of an experiment: from trials to numbers. What is done and why is in docs/experiment.md."""
+
+from plugin.experiment.analysis.analyse import Analysis, analyse
+from plugin.experiment.analysis.results import NoResultsError, Results, read_results, results_from
+
+__all__ = ["Analysis", "NoResultsError", "Results", "analyse", "read_results", "results_from"]

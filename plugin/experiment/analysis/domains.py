@@ -1,0 +1,209 @@
+"""Arms against random within each domain, shrunken towards what they do over all domains.
+
+Axes: D domains, S seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.stats import t as student
+
+from plugin.experiment.analysis.intervals import FEWEST_SEEDS, LEVEL
+from plugin.experiment.analysis.results import ALL, Results, Setting, Trial
+
+Float = NDArray[np.float64]
+
+FEWEST_UTTERANCES = 200  # of test; below, a domain's change is mostly noise
+
+
+@dataclass(frozen=True, slots=True)
+class DomainChange:
+    """`arm` against `against` (random unless named) in one domain, a fraction; the domain by reference.
+
+    raw         from the domain alone
+    value       shrunken, with its 95 % interval; raw where there are fewer than three domains or seeds
+    utterances  of test, in one locale
+    """
+
+    setting: Setting
+    arm: str
+    metric: str
+    domain: str
+    raw: float
+    value: float
+    low: float | None
+    high: float | None
+    utterances: int
+    seeds: int
+    against: str = "random"
+
+
+def large_domains(results: Results, setting: Setting) -> dict[str, int]:
+    """Domains with enough test utterances -> how many, in the median trial; by name."""
+    sizes: dict[str, list[float]] = defaultdict(list)
+    for pairs in results.arms(setting).values():
+        for trial in pairs.values():
+            for domain, (_, utterances) in trial.errors.get("irer", {}).items():
+                sizes[domain].append(utterances)
+    found = {domain: int(median(counts)) for domain, counts in sizes.items() if domain != ALL}
+    return {domain: size for domain, size in sorted(found.items()) if size >= FEWEST_UTTERANCES}
+
+
+def per_domain(
+    results: Results, setting: Setting, arm: str, metric: str, *, against: str | None = None
+) -> list[DomainChange]:
+    """The arm's change in each large domain: errors over all pairs by random's errors over the same pairs.
+
+    A domain of one locale has few errors, so they are summed before they are compared. The standard error
+    is that of a ratio of sums over seeds (linearised); domains are then shrunken by empirical Bayes.
+    """
+    sizes = large_domains(results, setting)
+    found = {domain: _ratio(results, setting, arm, against, metric, domain) for domain in sizes}
+    known = {domain: one for domain, one in found.items() if one is not None}
+    shrunken = _shrunken(known)
+    return [
+        DomainChange(
+            setting, arm, metric, domain, raw, *shrunken[domain], sizes[domain], seeds, against or "random"
+        )
+        for domain, (raw, _, seeds) in known.items()
+    ]  # fmt: skip
+
+
+Found = tuple[float, float, int]  # change, standard error, seeds
+
+
+def _ratio(results: Results, setting: Setting, arm: str, against: str | None, metric: str, domain: str) -> Found | None:
+    sums: dict[int, Float] = defaultdict(lambda: np.zeros(2))
+    for pair, trial in results.arms(setting).get(arm, {}).items():
+        other = results.trial(setting, against, pair) if against else None
+        base = [other] if other else [] if against else results.random_trials(setting, pair)
+        terms = _terms(trial, base, metric, domain)
+        if terms is not None:
+            sums[pair.seed] += terms
+    if not sums:
+        return None
+    new, old = np.array([sums[seed] for seed in sorted(sums)]).T  # (S,), (S,)
+    if old.sum() <= 0.0:
+        return None
+    change = new.sum() / old.sum()
+    return float(change) - 1.0, ratio_error(new, old), len(sums)
+
+
+def _terms(trial: Trial, base: Sequence[Trial], metric: str, domain: str) -> Float | None:
+    """The arm's and the base's errors on the trial's own denominator."""
+    numerator, denominator = trial.terms(metric, domain)
+    rates = [other.rate(metric, domain) for other in base]
+    if not denominator or not rates or not all(map(math.isfinite, rates)):
+        return None
+    return np.array([numerator, math.fsum(rates) / len(rates) * denominator])
+
+
+def ratio_error(new: ArrayLike, old: ArrayLike) -> float:
+    r"""Standard error of a ratio of sums over S independent units, linearised.
+
+    .. math:: \frac{1}{\sum b} \sqrt{\frac{S}{S-1} \sum_s (a_s - R\, b_s)^2}, \quad R = \sum a / \sum b
+
+    Args:
+        new: (S,) numerators a.
+        old: (S,) denominators b, of positive sum.
+
+    Returns:
+        At least 0; NaN below two units.
+
+    Source: Cochran 1977, section 6.
+
+    >>> ratio_error([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
+    0.0
+    """
+    a, b = np.asarray(new, dtype=np.float64), np.asarray(old, dtype=np.float64)
+    if a.size < 2:
+        return math.nan
+    residual = a - a.sum() / b.sum() * b  # (S,)
+    return float(math.sqrt(a.size / (a.size - 1) * (residual @ residual)) / b.sum())
+
+
+def _shrunken(known: Mapping[str, Found]) -> dict[str, tuple[float, float | None, float | None]]:
+    """Domain -> value, low, high."""
+    seeds = min((seeds for _, _, seeds in known.values()), default=0)
+    if seeds < FEWEST_SEEDS:
+        return {domain: (raw, None, None) for domain, (raw, _, _) in known.items()}
+    raw, error = np.array([(raw, error) for raw, error, _ in known.values()]).T
+    if len(known) < FEWEST_SEEDS or not (error > 0.0).all():
+        value, spread = raw, error
+    else:
+        value, spread = shrink(raw, error)
+    # The errors are estimates from few seeds, so Student's quantile; the interval is that of one domain.
+    reach = student.ppf((1.0 + LEVEL) / 2.0, seeds - 1) * spread
+    return {domain: (float(v), float(v - r), float(v + r)) for domain, v, r in zip(known, value, reach, strict=True)}
+
+
+def shrink(values: ArrayLike, errors: ArrayLike) -> tuple[Float, Float]:
+    r"""Empirical Bayes of a normal-normal model: estimates drawn towards their mean as far as they are noise.
+
+    .. math:: y_d \sim N(\theta_d, s_d^2), \quad \theta_d \sim N(\mu, \tau^2)
+
+    :math:`\tau^2` by Paule and Mandel (the value at which the weighted sum of squares is D - 1), 0 when the
+    spread is no more than noise explains. The returned spread adds the uncertainty of :math:`\mu`.
+
+    Args:
+        values: (D,) estimates, D at least 2.
+        errors: (D,) their standard errors, positive.
+
+    Returns:
+        (D,) means and (D,) standard deviations of theta given the data.
+
+    Raises:
+        ValueError: shapes that differ, fewer than two values, an error that is not positive.
+
+    Source: Paule and Mandel 1982; Morris 1983.
+
+    >>> means, _ = shrink([-0.10, 0.10], [0.2, 0.2])  # no more than noise: both are the mean
+    >>> bool(np.allclose(means, 0.0))
+    True
+    """
+    y, s = np.asarray(values, dtype=np.float64), np.asarray(errors, dtype=np.float64)
+    if y.ndim != 1 or y.shape != s.shape or y.size < 2:
+        raise ValueError(f"values and errors must be (D,) each with D of 2 or more, not {y.shape} and {s.shape}")
+    if not (s > 0.0).all():
+        raise ValueError("standard errors must be positive")
+    tau2 = between_variance(y, s)
+    weights = 1.0 / (s**2 + tau2)
+    mean = weights @ y / weights.sum()
+    own = tau2 / (tau2 + s**2)  # (D,) how much of its own estimate a domain keeps
+    variance = own * s**2 + (1.0 - own) ** 2 / weights.sum()
+    return own * y + (1.0 - own) * mean, np.sqrt(variance)
+
+
+def between_variance(values: Float, errors: Float) -> float:
+    r"""Paule and Mandel's :math:`\tau^2`: the root of :math:`\sum_d w_d (y_d - \mu_w)^2 = D - 1`, or 0.
+
+    Args:
+        values: (D,).
+        errors: (D,) positive.
+
+    Returns:
+        At least 0.
+
+    >>> between_variance(np.array([0.0, 2.0]), np.array([1.0, 1.0]))
+    1.0
+    """
+
+    def excess(tau2: float) -> float:
+        weights = 1.0 / (errors**2 + tau2)
+        mean = weights @ values / weights.sum()
+        return float(weights @ (values - mean) ** 2) - (len(values) - 1)
+
+    if excess(0.0) <= 0.0:
+        return 0.0
+    high = float(np.var(values, ddof=1)) + 1e-12
+    while excess(high) > 0.0:
+        high *= 2.0
+    return float(brentq(excess, 0.0, high, xtol=1e-15))
