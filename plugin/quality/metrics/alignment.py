@@ -80,7 +80,9 @@ def count_errors(
         raise ValueError(f"domain_policy must be 'intent' or 'all', not {domain_policy!r}")
     if slot_policy not in ("paired", "name"):
         raise ValueError(f"slot_policy must be 'paired' or 'name', not {slot_policy!r}")
-    slots = _count_slots(reference, hypothesis, *(texts or (None, None)))
+    gold_texts, said_texts = texts or (None, None)
+    keys = _slot_keys(reference, gold_texts), _slot_keys(hypothesis, said_texts)
+    slots = _count_slots(keys, (_slot_rows(reference), _slot_rows(hypothesis)), len(reference))
     pairs = list(zip(reference, hypothesis, strict=True))
     domain_error = _ones_where([said is None or said.domain != gold.domain for gold, said in pairs])
     other_intent = _ones_where([said is None or said.intent != gold.intent for gold, said in pairs])
@@ -109,43 +111,14 @@ def _slot_errors(slots: SlotCounts, spoiled: Int, *, by_name: bool) -> tuple[Int
     return paired, u - paired, v - paired
 
 
-def _count_slots(
-    reference: Sequence[Hypothesis | None],
-    hypothesis: Sequence[Hypothesis | None],
-    reference_texts: Sequence[str] | None,
-    hypothesis_texts: Sequence[str] | None,
-) -> SlotCounts:
-    """Multisets of slots, intersected in all utterances at once: equal slots of an utterance share one number."""
-    keys = [_slot_keys(reference, reference_texts), _slot_keys(hypothesis, hypothesis_texts)]
-    rows = [_slot_rows(reference), _slot_rows(hypothesis)]
-    codes = {key: code for code, key in enumerate(dict.fromkeys(itertools.chain(*keys)))}
-    labels = [str(key[-1]) for key in codes]
-    names, label_of = np.unique(np.array(labels, dtype=np.str_), return_inverse=True)  # (L,), (codes,)
-    found = [np.fromiter(map(codes.__getitem__, side), np.int64, len(side)) for side in keys]
-
-    slots, in_reference, in_hypothesis = _tally(
-        [row * len(codes) + code for row, code in zip(rows, found, strict=True)]
-    )
-    row, code = np.divmod(slots, max(len(codes), 1))
-    entries, of_slot = np.unique(row * len(names) + label_of[code], return_inverse=True)  # (M,)
-    columns = (in_reference, in_hypothesis, np.minimum(in_reference, in_hypothesis))
-    counts = (np.bincount(of_slot, weights=column, minlength=entries.size).astype(np.int64) for column in columns)
-    entry_rows, entry_labels = np.divmod(entries, max(len(names), 1))
-    return SlotCounts(len(reference), tuple(names.tolist()), entry_rows, entry_labels, *counts)
-
-
 def _slot_keys(labels: Sequence[Hypothesis | None], texts: Sequence[str] | None) -> list[Key]:
     """The slots of all utterances, one after the other, as what they are compared by."""
     if texts is None:
         return [(slot.start, slot.end, slot.label) for label in labels if label for slot in label.slots]
     if len(texts) != len(labels):
         raise ValueError(f"{len(texts)} texts for {len(labels)} labels: one each")
-    return [
-        (text[slot.start : slot.end], slot.label)
-        for label, text in zip(labels, texts, strict=True)
-        if label
-        for slot in label.slots
-    ]
+    both = [(label.slots, text) for label, text in zip(labels, texts, strict=True) if label]
+    return [(text[slot.start : slot.end], slot.label) for slots, text in both for slot in slots]
 
 
 def _slot_rows(labels: Sequence[Hypothesis | None]) -> Int:
@@ -153,12 +126,31 @@ def _slot_rows(labels: Sequence[Hypothesis | None]) -> Int:
     return np.repeat(np.arange(len(labels)), [len(label.slots) if label else 0 for label in labels])
 
 
-def _tally(sides: list[Int]) -> tuple[Int, Int, Int]:
-    """The distinct numbers of two sides, ascending, and how often each occurs on either."""
-    distinct, place = np.unique(np.concatenate(sides), return_inverse=True)
-    first, second = place[: sides[0].size], place[sides[0].size :]
-    size = distinct.size
-    return distinct, np.bincount(first, minlength=size), np.bincount(second, minlength=size)
+def _count_slots(keys: tuple[list[Key], list[Key]], rows: tuple[Int, Int], size: int) -> SlotCounts:
+    """Intersect the multisets of slots of every utterance, all at once, and sum them up by label.
+
+    Numbers stand for slots: K different keys, L labels, and as a cell an utterance with one of its keys.
+    """
+    codes = {key: code for code, key in enumerate(dict.fromkeys(itertools.chain(*keys)))}
+    names = sorted({str(key[-1]) for key in codes})
+    number = {name: label for label, name in enumerate(names)}
+    label_of = np.array([number[str(key[-1])] for key in codes], dtype=np.int64)  # (K,)
+
+    width = max(len(codes), 1)
+    sides = [
+        row * width + np.fromiter(map(codes.__getitem__, side), np.int64, len(side))
+        for row, side in zip(rows, keys, strict=True)
+    ]
+    cells, cell = np.unique(np.concatenate(sides), return_inverse=True)
+    reference = np.bincount(cell[: sides[0].size], minlength=cells.size)
+    hypothesis = np.bincount(cell[sides[0].size :], minlength=cells.size)
+    columns = reference, hypothesis, np.minimum(reference, hypothesis)
+
+    row, code = np.divmod(cells, width)
+    height = max(len(names), 1)
+    entries, entry = np.unique(row * height + label_of[code], return_inverse=True)  # (M,), cells -> M
+    sums = (np.bincount(entry, weights=column, minlength=entries.size).astype(np.int64) for column in columns)
+    return SlotCounts(size, tuple(names), *np.divmod(entries, height), *sums)
 
 
 def _ones_where(conditions: list[bool]) -> Int:
