@@ -38,10 +38,11 @@ class WorldError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """The pool's hypotheses as a policy sees them, with the scores that follow from them; N each."""
+    """Hypotheses as a policy sees them, with the scores that follow from them and the features; N each."""
 
     hypotheses: list[Hypothesis]
     scores: dict[str, Floats]
+    features: dict[str, Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ class World:
         """The frame of a round over those rows; an utterance's id is its place in the pool."""
         ids = np.flatnonzero(rows)
         domains = np.array([hypothesis.domain for hypothesis in labelled.hypotheses], dtype=np.str_)
-        return Frame(ids, domains[ids], {name: column[ids] for name, column in labelled.scores.items()})
+        scores = {name: column[ids] for name, column in labelled.scores.items()}
+        return Frame(ids, domains[ids], scores, {name: matrix[ids] for name, matrix in labelled.features.items()})
 
     def with_noise(self, per_cent: float) -> Labelled:
         """The pool as it were had `per_cent` of its hypotheses been replaced, and its scores with it."""
@@ -158,7 +160,18 @@ def score(scorer: Scorer, rows: Sequence[LabelledUtterance], hypotheses: Sequenc
 def _labelled(hypotheses: Sequence[Hypothesis], prediction: Prediction, vocabulary: Vocabulary) -> Labelled:
     number = {domain: index for index, domain in enumerate(vocabulary.domains)}
     labels = np.array([number.get(hypothesis.domain, -1) for hypothesis in hypotheses], dtype=np.int64)
-    return Labelled(list(hypotheses), columns(prediction, labels))
+    return Labelled(list(hypotheses), columns(prediction, labels), features(prediction))
+
+
+def features(prediction: Prediction) -> dict[str, Floats]:
+    """What strategies compare utterances by, (N, F) each, at the precision at which production keeps them."""
+    found = {
+        "domain_probs": prediction.domain_probs.mean(axis=0, dtype=np.float64),
+        "intent_probs": prediction.intent_probs.mean(axis=0),
+        "slot_mass": prediction.slot_mass,
+        "embedding": prediction.embedding,
+    }
+    return {name: matrix.astype(np.float16).astype(np.float32) for name, matrix in found.items()}
 
 
 def mislabelled(labels: Sequence[Hypothesis], share: float, seed: int) -> list[Hypothesis]:
