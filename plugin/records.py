@@ -79,7 +79,10 @@ class Strategy(StrEnum):
     JOINT = "joint"
     VARIABILITY = "variability"
     FORGETTING = "forgetting"
+    K_CENTER = "k-center"
+    BADGE = "badge"
     K_MEANS = "k-means"
+    FACILITY_LOCATION = "facility-location"
 
 
 class Allocation(StrEnum):

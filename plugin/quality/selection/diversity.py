@@ -1,4 +1,4 @@
-"""What the strategies that compare utterances with each other measure: their blocks, weights and limits.
+"""The strategies that compare utterances with each other: what each measures, weighs and picks by.
 
 Every number to tune is here.
 """
@@ -11,46 +11,106 @@ from dataclasses import dataclass
 import numpy as np
 
 from plugin.quality.selection.frame import Float, Frame, Int
-from plugin.quality.selection.greedy import MASS_BITS, Places, k_means_plus_plus, whole_weights
-from plugin.quality.selection.points import Points, Space
+from plugin.quality.selection.greedy import (
+    MASS_BITS,
+    Places,
+    facility_location,
+    k_center,
+    k_means_plus_plus,
+    whole_weights,
+)
+from plugin.quality.selection.points import OuterProducts, Points
 from plugin.quality.selection.sampling import Lots, apportion
 from plugin.records import Strategy
 
 # Blocks of coordinates side by side: the square root of each feature, times a factor. Between square roots of
 # probabilities the squared distance is twice the squared Hellinger distance.
-K_MEANS_BLOCKS: Mapping[str, float] = {"domain_probs": 1.0, "intent_probs": 1.0, "slot_mass": 0.5}
-K_MEANS_WEIGHT = "joint_uncertainty"
-K_MEANS_POWER = 2  # a whole number: powers are products then, the same on every machine
+BLOCKS: Mapping[str, float] = {"domain_probs": 1.0, "intent_probs": 1.0, "slot_mass": 0.5}
+WEIGHT = "joint_uncertainty"
+K_MEANS_POWER = 2  # whole numbers: such powers are products, the same on every machine
+FACILITY_POWER = 1
+BADGE_HEADS = ("domain_probs", "intent_probs")  # whose gradients at the last layer are compared
 
-# More rows than this never compete: those that do are drawn by weight, at random. It bounds time and memory.
+# Of a larger frame, so many rows compete at most, drawn at random: it bounds time and memory. Facility location
+# looks at pairs of rows.
 CANDIDATES = 65_536
+FACILITY_CANDIDATES = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
     """A strategy that compares utterances with each other.
 
-    features  the frame's features that it reads
-    weight    the score column that weighs the utterances, to the power `power`; None: all weigh the same
-    space     builds where distances are measured, of the rows given
+    features    the frame's features that it reads
+    pick        the greedy: of the rows given, with their weights
+    weight      the score column that weighs the utterances, to the power `power`; None: all weigh the same
+    candidates  the most rows that compete
+    by_weight   whether they are drawn by weight; else each row has the same chance
     """
 
     features: tuple[str, ...]
-    weight: str | None
-    power: int
-    space: Callable[[Frame, Int], Space]
+    pick: Callable[[Frame, Int, Float, Places, Lots], Int]
+    weight: str | None = None
+    power: int = 1
+    candidates: int = CANDIDATES
+    by_weight: bool = True
 
 
-def _roots(blocks: Mapping[str, float]) -> Callable[[Frame, Int], Points]:
-    def space(frame: Frame, rows: Int) -> Points:
-        parts = [np.sqrt(frame.features[name][rows].astype(np.float64)) * scale for name, scale in blocks.items()]
-        return Points(np.concatenate(parts, axis=1))
+def roots(frame: Frame, rows: Int) -> Points:
+    """BLOCKS of the rows, as points.
 
-    return space
+    >>> frame = Frame(np.arange(1), np.array(["a"]), {},
+    ...               {name: np.array([[0.25, 0.75]]) for name in BLOCKS})
+    >>> (roots(frame, frame.ids).coordinates / roots(frame, frame.ids).unit).round(2)
+    array([[0.5 , 0.87, 0.5 , 0.87, 0.25, 0.43]], dtype=float32)
+    """
+    parts = [np.sqrt(frame.features[name][rows].astype(np.float64)) * scale for name, scale in BLOCKS.items()]
+    return Points(np.concatenate(parts, axis=1))
+
+
+def gradients(frame: Frame, rows: Int) -> OuterProducts:
+    r"""Of the loss at the last layer of each head, if its most likely class were true: BADGE's embedding.
+
+    .. math:: g = (p - e_{\hat y}) h^T \text{ for each head, one below the other}
+
+    >>> probs = np.array([[1.0, 0.0], [0.5, 0.5]])
+    >>> frame = Frame(np.arange(2), np.full(2, "a"), {},
+    ...               {"domain_probs": probs, "intent_probs": probs, "embedding": np.ones((2, 3))})
+    >>> gradients(frame, frame.ids).norms.tolist()[0]  # where the model is sure there is no gradient
+    0
+    """
+    parts = []
+    for name in BADGE_HEADS:
+        probs = frame.features[name][rows].astype(np.float64)
+        probs[np.arange(rows.size), probs.argmax(axis=1)] -= 1.0
+        parts.append(probs)
+    return OuterProducts(Points(np.concatenate(parts, axis=1)), Points(frame.features["embedding"][rows]))
+
+
+def _k_means(frame: Frame, rows: Int, weights: Float, places: Places, lots: Lots) -> Int:
+    return k_means_plus_plus(roots(frame, rows), weights, places, lots)
+
+
+def _badge(frame: Frame, rows: Int, weights: Float, places: Places, lots: Lots) -> Int:
+    return k_means_plus_plus(gradients(frame, rows), weights, places, lots, long_first=True)
+
+
+def _k_center(frame: Frame, rows: Int, _weights: Float, places: Places, lots: Lots) -> Int:
+    return k_center(Points(frame.features["embedding"][rows]), places, lots)
+
+
+def _facility_location(frame: Frame, rows: Int, weights: Float, places: Places, lots: Lots) -> Int:
+    return facility_location(roots(frame, rows), weights, places, lots)
 
 
 DIVERSE: Mapping[Strategy, Diversity] = {
-    Strategy.K_MEANS: Diversity(tuple(K_MEANS_BLOCKS), K_MEANS_WEIGHT, K_MEANS_POWER, _roots(K_MEANS_BLOCKS)),
+    Strategy.K_MEANS: Diversity(tuple(BLOCKS), _k_means, WEIGHT, K_MEANS_POWER),
+    Strategy.BADGE: Diversity((*BADGE_HEADS, "embedding"), _badge),
+    Strategy.K_CENTER: Diversity(("embedding",), _k_center),
+    # Its candidates are also what has to be stood for: a uniform draw stands for the frame, one by weight does not.
+    Strategy.FACILITY_LOCATION: Diversity(
+        tuple(BLOCKS), _facility_location, WEIGHT, FACILITY_POWER, FACILITY_CANDIDATES, by_weight=False
+    ),
 }
 
 
@@ -59,15 +119,15 @@ def diverse_order(strategy: Strategy, frame: Frame, group: Int, quota: Int, furt
 
     Args:
         strategy: a key of DIVERSE.
-        frame: N canonical rows with its features, and its weight if it has one, all finite.
+        frame: N canonical rows with its features, and its weight if it has one, all finite and not negative.
         group: (N,) in [0, G).
         quota: (G,) places of each group among the first.
         further: places after them, from any group.
         lots: where the draws come from.
 
     Returns:
-        (N,) row numbers: the greedy's `quota.sum() + further` rows, then all others by falling weight, equal
-        weights at random.
+        (N,) row numbers: the greedy's `quota.sum() + further` rows (fewer where no more differ), then all
+        others by falling weight, equal weights at random.
 
     >>> probs = np.array([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     >>> frame = Frame(np.arange(4), np.full(4, "a"), {"joint_uncertainty": np.array([0.5, 0.4, 0.9, 0.1])},
@@ -78,9 +138,10 @@ def diverse_order(strategy: Strategy, frame: Frame, group: Int, quota: Int, furt
     """
     diversity = DIVERSE[strategy]
     weights = weights_of(diversity, frame)
-    rows = candidates(weights, group, quota, further, lots)
-    places = Places(group[rows], quota, further)
-    first = rows[k_means_plus_plus(diversity.space(frame, rows), weights[rows], places, lots)]
+    chance = weights if diversity.by_weight else np.ones_like(weights)
+    rows = candidates(chance, group, quota, further, lots, diversity.candidates)
+    picked = diversity.pick(frame, rows, weights[rows], Places(group[rows], quota, further), lots.of(rows))
+    first = rows[picked]
     rest = np.lexsort((lots.draw("ties"), -weights))
     reached = np.zeros(weights.size, dtype=np.bool_)
     reached[first] = True
@@ -95,41 +156,42 @@ def weights_of(diversity: Diversity, frame: Frame) -> Float:
     [0.25, 4.0]
     """
     weights = np.ones(frame.ids.size)
-    if diversity.weight is None:
-        return weights
-    for _ in range(diversity.power):
-        weights = weights * frame.scores[diversity.weight]
+    if diversity.weight is not None:
+        for _ in range(diversity.power):
+            weights = weights * frame.scores[diversity.weight]
     return weights
 
 
-def candidates(weights: Float, group: Int, quota: Int, further: int, lots: Lots, limit: int = CANDIDATES) -> Int:
+def candidates(weights: Float, group: Int, quota: Int, further: int, lots: Lots, limit: int) -> Int:
     """The rows that compete: all of them, or of a larger frame about `limit`, drawn by weight.
 
-    Each group gets its part of the limit by its places (`further` places count for all groups alike, by size),
-    and gives rows by systematic sampling: in random order, at equal steps of the summed weight. A row's chance
-    is proportional to its weight; one that weighs more than a step is in for sure.
+    Each group gets its part of the limit by its places (`further` places count for all groups, by size), and
+    gives rows by systematic sampling: in random order, at equal steps of the summed weight. A row's chance is
+    proportional to its weight; one that weighs more than a step is in for sure.
 
     Returns:
-        Ascending row numbers, at most `limit`, or fewer where rows weigh more than a step.
+        Ascending row numbers, at most `limit`; fewer where rows weigh more than a step.
 
     Source: Madow 1949, systematic sampling with probability proportional to size.
 
     >>> lots = Lots(np.arange(6), seed=0)
-    >>> candidates(np.array([9.0, 1, 1, 1, 1, 1]), np.zeros(6, dtype=int), np.array([1]), 0, lots, limit=2).size
+    >>> candidates(np.array([9.0, 1, 1, 1, 1, 1]), np.zeros(6, dtype=int), np.array([1]), 0, lots, limit=3).size
     2
     """
     if weights.size <= limit:
         return np.arange(weights.size)
     count = np.bincount(group, minlength=quota.size)
-    share = (quota + (further * count) // weights.size).tolist()
-    part = apportion(limit, share if sum(share) else count.tolist(), count.tolist())
+    share = quota + further * count // weights.size
+    if not share.any():
+        share = count
+    part = apportion(min(limit, int(count[share > 0].sum())), share.tolist(), count.tolist())
     whole = whole_weights(weights, MASS_BITS - weights.size.bit_length())
     lot = lots.draw("candidates")
     taken = []
     for number, wanted in enumerate(part):
-        members = np.flatnonzero(group == number)
         if not wanted:
             continue
+        members = np.flatnonzero(group == number)
         members = members[np.argsort(lot[members])]
         upto = np.cumsum(whole[members])
         total = int(upto[-1])

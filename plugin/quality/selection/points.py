@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from plugin.quality.selection.frame import Float, Int
 
 NORM_BITS = 12  # norms stay within 2^12, so products within 2^24, the end of float32's whole numbers
+FINEST = 1000  # the grid's points per unit length, as a power of two, are a float64 too
 SQUARE_BITS = 2 * NORM_BITS + 2  # squared distances stay within 2^26
 
 
@@ -29,7 +30,12 @@ class Space(Protocol):
     def size(self) -> int: ...
     @property
     def square_bits(self) -> int:
-        """Squared distances are at most 2 to this."""
+        """Squared norms and distances are at most 2 to this."""
+        ...
+
+    @property
+    def norms(self) -> Int:
+        """(N,) squared distances to the origin."""
         ...
 
     def squared_distances(self, row: int) -> Int:
@@ -66,6 +72,36 @@ class Points:
         return squares
 
 
+class OuterProducts:
+    r"""N matrices :math:`a_i h_i^T`, never written out: K x F numbers each would be too many.
+
+    .. math:: \langle a_i h_i^T, a_j h_j^T \rangle = (a_i \cdot a_j) (h_i \cdot h_j)
+
+    >>> space = OuterProducts(Points(np.array([[1.0, 0.0], [0.0, 1.0]])), Points(np.array([[1.0], [0.5]])))
+    >>> (space.squared_distances(0) / space.norms.max()).tolist()
+    [0.0, 1.25]
+    """
+
+    _COARSER = 8  # bits given up, so that sums over many rows fit into int64
+    square_bits = 4 * NORM_BITS + 2 - _COARSER
+
+    def __init__(self, left: Points, right: Points) -> None:
+        self._left = left
+        self._right = right
+        self._norms = left.norms * right.norms
+        self.norms = self._norms >> self._COARSER
+
+    @property
+    def size(self) -> int:
+        return self._left.size
+
+    def squared_distances(self, row: int) -> Int:
+        """(N,) from one row to all."""
+        dots = self._left.dots(row) * self._right.dots(row)
+        squares: Int = (self._norms + self._norms[row] - 2 * dots) >> self._COARSER
+        return squares
+
+
 def on_grid(vectors: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], float]:
     """The vectors on the finest grid that keeps every product exact.
 
@@ -81,7 +117,7 @@ def on_grid(vectors: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], fl
     """
     wide: Float = np.asarray(vectors, dtype=np.float64)
     largest = float(np.abs(wide).max(initial=0.0))
-    exponent = NORM_BITS - int(np.frexp(largest)[1]) if largest else 0
+    exponent = min(NORM_BITS + 1 - int(np.frexp(largest)[1]), FINEST) if largest else 0
     while True:
         grid = np.rint(np.ldexp(wide, exponent))
         # Whole numbers far below 2^53: this sum is exact too, in any order.

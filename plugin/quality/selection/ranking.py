@@ -30,6 +30,9 @@ RANKED_BY: Mapping[Strategy, tuple[str, int]] = {
 }
 
 
+EMBEDDING = "embedding"  # the one feature that is no probability and may be negative
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What a strategy reads of the frame: at most one score column, and features."""
@@ -87,10 +90,10 @@ def hardness_of(frame: Frame, strategy: Strategy, group: Int, quota: Int, furthe
     if strategy in RANKED_BY:
         assert score is not None
         return Hardness(RANKED_BY[strategy][1] * score, score)
+    if score is not None:
+        _refuse(score < 0.0, "a negative", frame, strategy, wanted.score)
     for name in wanted.features:
         _check_feature(frame, strategy, name)
-    if score is not None and score.min(initial=0.0) < 0.0:
-        raise ValueError(f"strategy {strategy} weighs by {wanted.score!r}, which is negative: {score.min()}")
     order = diverse_order(strategy, frame, group, quota, further, lots)
     hardness = np.empty(order.size)
     hardness[order] = np.arange(order.size, 0, -1)
@@ -99,22 +102,26 @@ def hardness_of(frame: Frame, strategy: Strategy, group: Int, quota: Int, furthe
 
 def _score(frame: Frame, strategy: Strategy, column: str) -> Float:
     if column not in frame.scores:
-        raise ValueError(f"strategy {strategy} ranks by {column!r}, which the frame lacks: {list(frame.scores)}")
+        verb = "ranks" if strategy in RANKED_BY else "weighs"
+        raise ValueError(f"strategy {strategy} {verb} by {column!r}, which the frame lacks: {list(frame.scores)}")
     score = frame.scores[column].astype(np.float64)
-    _refuse(~np.isfinite(score), frame, strategy, column)
+    _refuse(~np.isfinite(score), "no finite", frame, strategy, column)
     return score
 
 
 def _check_feature(frame: Frame, strategy: Strategy, name: str) -> None:
     if name not in frame.features:
         raise ValueError(f"strategy {strategy} compares by {name!r}, which the frame lacks: {list(frame.features)}")
-    _refuse(~np.isfinite(frame.features[name]).all(axis=1), frame, strategy, name)
+    values = frame.features[name]
+    _refuse(~np.all(np.isfinite(values), axis=1), "no finite", frame, strategy, name)
+    if name != EMBEDDING:
+        _refuse(np.any(values < 0.0, axis=1), "a negative", frame, strategy, name)
 
 
-def _refuse(bad: NDArray[np.bool_], frame: Frame, strategy: Strategy, name: str) -> None:
+def _refuse(bad: NDArray[np.bool_], what: str, frame: Frame, strategy: Strategy, name: str | None) -> None:
     rows = np.flatnonzero(bad)
     if rows.size:
         raise ValueError(
-            f"utterance {frame.ids[rows[0]]} has no finite {name!r} ({rows.size} such rows): "
+            f"utterance {frame.ids[rows[0]]} has {what} {name!r} ({rows.size} such rows): "
             f"score it first, or leave it out of the frame of strategy {strategy}"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from copy import copy
 from typing import Literal
 
 import numpy as np
@@ -39,6 +40,17 @@ class Lots:
         """A lot per id, (N,), all different: their ascending order is a uniformly random permutation."""
         key = np.frombuffer(hashlib.sha256(self._prefix + purpose.encode()).digest(), dtype="<u8")
         return _mix(_mix(self._ids.view("<u8") + key[:1]) ^ key[1:2])
+
+    def of(self, rows: Int) -> Lots:
+        """The same lots, of some of the ids.
+
+        >>> lots = Lots(np.array([10, 20, 30]), seed=0)
+        >>> bool((lots.of(np.array([2])).draw("ties") == lots.draw("ties")[2:]).all())
+        True
+        """
+        part = copy(self)
+        part._ids = self._ids[rows]
+        return part
 
     def number(self, purpose: Purpose, index: int, below: int) -> int:
         """The `index`-th whole number of a purpose, uniform in [0, below): biased by less than below / 2^256.

@@ -15,7 +15,13 @@ SIZE = 60
 FRAME = Frame(
     ids=np.arange(SIZE, dtype=np.int64),
     domains=np.repeat(["large", "middle", "small"], [40, 15, 5]),
-    scores={"entropy": np.random.default_rng(0).random(SIZE), "el2n": np.random.default_rng(1).random(SIZE)},
+    scores={
+        name: np.random.default_rng(n).random(SIZE) for n, name in enumerate(["entropy", "el2n", "joint_uncertainty"])
+    },
+    features={
+        name: np.random.default_rng(n).dirichlet(np.full(6, 0.4), SIZE)
+        for n, name in enumerate(["domain_probs", "intent_probs", "slot_mass"])
+    },
 )
 PAPER = Policy(strategy=Strategy.EL2N, hard_share=0.10, budget=25, control_share=0.4)
 
@@ -27,6 +33,11 @@ DESIGNS = {
     "el2n-10-90-equal": replace(PAPER, hard_share=0.3, allocation=Allocation.EQUAL),
     "el2n-proportional": replace(PAPER, hard_share=0.3, allocation=Allocation.PROPORTIONAL),
     "entropy-hard-equal": Policy(budget=25, control_share=0.4, allocation=Allocation.EQUAL),
+    # Its order draws nothing, so the probabilities are of the whole design, not only given the order.
+    "facility-location": Policy(strategy=Strategy.FACILITY_LOCATION, budget=25, control_share=0.4),
+    "facility-location-half-equal": Policy(
+        strategy=Strategy.FACILITY_LOCATION, budget=25, control_share=0.4, hard_share=0.5, allocation=Allocation.EQUAL
+    ),
     "all-control": Policy(budget=25, control_share=1.0),
     "no-control": replace(PAPER, control_share=0.0),
 }
