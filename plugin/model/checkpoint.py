@@ -98,6 +98,7 @@ def _description(ensemble: Ensemble) -> dict[str, Any]:
         "seeds": ensemble.seeds,
         "temperature": ensemble.temperature,
         "el2n_epoch": ensemble.el2n_epoch,
+        "snapshot_epochs": ensemble.snapshot_epochs,
         "data_hash": ensemble.data_hash,
         "torch": str(torch.__version__),
     }
@@ -106,7 +107,8 @@ def _description(ensemble: Ensemble) -> dict[str, Any]:
 def _tensors(ensemble: Ensemble) -> dict[str, Tensor]:
     names = json.dumps(ensemble.features.names, ensure_ascii=False).encode()
     tensors = {"features": torch.from_numpy(np.frombuffer(names, np.uint8).copy())}
-    for prefix, network in (("final", ensemble.final), ("early", ensemble.early)):
+    snapshots = [(_snapshot(number), network) for number, network in enumerate(ensemble.snapshots)]
+    for prefix, network in (("final", ensemble.final), ("early", ensemble.early), *snapshots):
         tensors[f"{prefix}/table"] = network.table
         tensors |= {f"{prefix}/{name}": weight for name, weight in network.weights.items()}
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -116,6 +118,7 @@ def _ensemble(description: dict[str, Any], tensors: dict[str, Tensor], device: t
     config = TrainConfig(**description["config"])
     vocabulary = description["vocabulary"]
     sizes = Sizes(**description["sizes"])
+    epochs = tuple(description["snapshot_epochs"])
     names = json.loads(tensors["features"].numpy().tobytes())
     return Ensemble(
         config=config,
@@ -133,7 +136,13 @@ def _ensemble(description: dict[str, Any], tensors: dict[str, Tensor], device: t
         temperature=dict(description["temperature"]),
         el2n_epoch=description["el2n_epoch"],
         data_hash=description["data_hash"],
+        snapshots=tuple(_network(_snapshot(number), sizes, tensors, device) for number in range(len(epochs))),
+        snapshot_epochs=epochs,
     )
+
+
+def _snapshot(number: int) -> str:
+    return f"snapshot{number}"
 
 
 def _network(prefix: str, sizes: Sizes, tensors: dict[str, Tensor], device: torch.device) -> Network:

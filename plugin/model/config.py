@@ -26,6 +26,9 @@ class TrainConfig:
     layers        convolution layers, each over a window of three tokens
     min_count     utterances that a feature must occur in to get an embedding
     max_tokens    tokens read of an utterance; slots beyond them are never predicted
+    snapshots     epochs whose domain head is kept, for cartography and forgetting: spread evenly from the first
+                  to the last, all where there are fewer; 0 keeps none
+    dropout_passes  predictions of the domain head with dropout left on, for their mutual information; 0 makes none
     """
 
     replicates: int = 5
@@ -40,6 +43,8 @@ class TrainConfig:
     layers: int = 1
     min_count: int = 2
     max_tokens: int = 128
+    snapshots: int = 0
+    dropout_passes: int = 0
     learning_rate: float = 0.003
     embedding_learning_rate: float = 0.02
     weight_decay: float = 0.01
@@ -52,6 +57,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("replicates", "width", "hidden", "layers", "min_count", "max_tokens"):
             _at_least(name, getattr(self, name), 1)
+        for name in ("snapshots", "dropout_passes"):
+            _at_least(name, getattr(self, name), 0)
+            if getattr(self, name) == 1:
+                raise ValueError(f"{name} must be 0, for none, or at least 2: one alone has nothing to differ from")
         for name in ("epochs", "steps", "early_epoch", "batch_size"):
             if getattr(self, name) is not None:
                 _at_least(name, getattr(self, name), 1)
@@ -100,7 +109,9 @@ class TrainConfig:
             raise ValueError(
                 f"early_epoch={early_epoch} lies behind the last of {steps / per_epoch:.1f} epochs: lower it"
             )
-        return Schedule(batch_size, steps, early_epoch, early_epoch * per_epoch)
+        kept = _spread(steps // per_epoch, self.snapshots)
+        snapshot_steps = tuple(epoch * per_epoch for epoch in kept)
+        return Schedule(batch_size, steps, early_epoch, early_epoch * per_epoch, kept, snapshot_steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +120,8 @@ class Schedule:
     steps: int
     early_epoch: int
     early_step: int
+    snapshot_epochs: tuple[int, ...] = ()
+    snapshot_steps: tuple[int, ...] = ()
 
     def rate(self, step: int) -> float:
         """Share of the learning rate at `step`: up over the first tenth (at most 100 steps), then down to 0."""
@@ -118,6 +131,12 @@ class Schedule:
 
 def _usual_epochs(utterances: int) -> int:
     return min(40, max(12, 8 + 32_000 // max(utterances, 1)))
+
+
+def _spread(epochs: int, snapshots: int) -> tuple[int, ...]:
+    """Evenly from the first epoch to the last, each at most once; none in training of a single epoch."""
+    kept = {round(float(epoch)) for epoch in np.linspace(1, epochs, snapshots)}
+    return tuple(sorted(kept)) if len(kept) > 1 else ()
 
 
 def _at_least(name: str, value: int, low: int) -> None:

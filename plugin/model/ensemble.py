@@ -1,6 +1,7 @@
 """A trained ensemble: texts in, probabilities and hypotheses out.
 
-Axes: R replicates, N utterances, D domains, I intents, S slot labels, K = 2S + 1 tags, E embedding.
+Axes: R replicates, N utterances, D domains, I intents, S slot labels, K = 2S + 1 tags, E embedding, C snapshots,
+P passes with dropout.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from plugin.model.batches import Batch, make_batch, prediction_batches
 from plugin.model.config import TrainConfig
 from plugin.model.decoding import decode_intents, decode_tags
 from plugin.model.features import Encoded, FeatureTable, Ints
-from plugin.model.network import Logits, Network
+from plugin.model.network import Logits, Network, ThinningDropout
 from plugin.model.text import slots_of_tags
+from plugin.quality.scores import mutual_information
+from plugin.quality.scores.slots import path_margin
 from plugin.records import Hypothesis, Slot, Vocabulary
 
 Floats = NDArray[np.float32]
@@ -41,11 +44,16 @@ class Predictions:
     confidence          (N,) in [0, 1], the NLU score, high is sure: geometric mean of the decoded domain's
                         and the decoded intent's probability and of the mean probability of the decoded tags
     token_entropy_mean  (N,) nats in [0, ln K]: entropy of the mean tag probabilities, mean over the tokens
+    token_entropy_sum   (N,) nats, at least 0: the same, of all tokens
     token_entropy_max   (N,) nats in [0, ln K]: the same, of the most uncertain token
+    sequence_margin     (N,) in [0, 1], high is sure: `plugin.quality.scores.sequence_margin` of those probabilities
     slot_mass           (N, S), at least 0: expected number of tokens inside a slot of each label
     embedding           (N, E) of length 1: mean over the replicates of the utterance's representation, each
                         brought to length 1 first; 0 where no unit of it is active, such as for an empty text
                         before a model of a single class
+    snapshot_domain_probs  (C, N, D) mean over the replicates at each snapshot, not scaled; None without snapshots
+    dropout_mutual_information  (N,) nats in [0, ln D]: mutual information of the domain over P passes with
+                        dropout, each replicate by itself, mean over the replicates; None without passes
     """
 
     domain_probs: Floats
@@ -54,13 +62,18 @@ class Predictions:
     hypotheses: list[Hypothesis]
     confidence: Floats
     token_entropy_mean: Floats
+    token_entropy_sum: Floats
     token_entropy_max: Floats
+    sequence_margin: Floats
     slot_mass: Floats
     embedding: Floats
+    snapshot_domain_probs: Floats | None = None
+    dropout_mutual_information: Floats | None = None
 
     @classmethod
-    def empty(cls, utterances: int, config: TrainConfig, vocabulary: Vocabulary) -> Predictions:
-        replicates, n = config.replicates, utterances
+    def empty(cls, utterances: int, config: TrainConfig, vocabulary: Vocabulary, snapshots: int) -> Predictions:
+        replicates, n, passes = config.replicates, utterances, config.dropout_passes
+        by_snapshot = (snapshots, n, len(vocabulary.domains))
         return cls(
             domain_probs=np.zeros((replicates, n, len(vocabulary.domains)), np.float32),
             early_domain_probs=np.zeros((replicates, n, len(vocabulary.domains)), np.float32),
@@ -68,9 +81,13 @@ class Predictions:
             hypotheses=[Hypothesis("", "")] * n,
             confidence=np.zeros(n, np.float32),
             token_entropy_mean=np.zeros(n, np.float32),
+            token_entropy_sum=np.zeros(n, np.float32),
             token_entropy_max=np.zeros(n, np.float32),
+            sequence_margin=np.zeros(n, np.float32),
             slot_mass=np.zeros((n, len(vocabulary.slots)), np.float32),
             embedding=np.zeros((n, config.hidden), np.float32),
+            snapshot_domain_probs=np.zeros(by_snapshot, np.float32) if snapshots else None,
+            dropout_mutual_information=np.zeros(n, np.float32) if passes else None,
         )
 
 
@@ -88,6 +105,8 @@ class Ensemble:
     temperature: dict[str, float]
     el2n_epoch: int
     data_hash: str
+    snapshots: tuple[Network, ...] = ()
+    snapshot_epochs: tuple[int, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -107,12 +126,16 @@ class Ensemble:
             raise ValueError(f"{len(texts)} texts, but {len(locales)} locales: give one for each text")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        found = Predictions.empty(len(texts), self.config, self.vocabulary)
+        found = Predictions.empty(len(texts), self.config, self.vocabulary, len(self.snapshots))
         with torch.inference_mode():
             for first, encoded, indices, batch in self._batches(texts, batch_size):
                 self._fill(found, indices + first, self.final.forward(batch), batch, encoded, indices)
                 early = self.early.domain_logits(batch).softmax(-1)
                 found.early_domain_probs[:, indices + first] = early.cpu().numpy()
+                if found.snapshot_domain_probs is not None:
+                    found.snapshot_domain_probs[:, indices + first] = self._snapshot_probs(batch)
+                if found.dropout_mutual_information is not None:
+                    found.dropout_mutual_information[indices + first] = self._dropout_mutual_information(batch)
         return found
 
     def head_logits(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
@@ -139,18 +162,41 @@ class Ensemble:
             for indices in prediction_batches(encoded.lengths, batch_size, _BATCH_TOKENS):
                 yield first, encoded, indices, make_batch(encoded, indices, self.device)
 
+    def _snapshot_probs(self, batch: Batch) -> Floats:
+        """(C, B, D)"""
+        means = [snapshot.domain_logits(batch).softmax(-1).mean(0) for snapshot in self.snapshots]
+        probs: Floats = torch.stack(means).cpu().numpy()
+        return probs
+
+    def _dropout_mutual_information(self, batch: Batch) -> NDArray[np.float64]:
+        """(B,). Every batch meets the same P thinned networks of each replicate, so that an utterance's number does
+        not hang on its company (the consistent dropout of Kirsch et al., arXiv 1906.08158).
+        """
+        dropouts = [
+            ThinningDropout([thinning_seed(seed, number) for seed in self.seeds])
+            for number in range(self.config.dropout_passes)
+        ]
+        rates = (self.config.dropout, self.config.embedding_dropout)
+        logits = self.final.domain_logits_with(dropouts, rates, batch)  # (P, R, B, D)
+        probs = (logits / self.temperature["domain"]).softmax(-1).flatten(1, 2)  # (P, R * B, D)
+        within = mutual_information(probs.cpu().numpy())  # (R * B,)
+        mean: NDArray[np.float64] = within.reshape(len(self.seeds), -1).mean(0)
+        return mean
+
     def _fill(
         self, found: Predictions, rows: Ints, logits: Logits, batch: Batch, encoded: Encoded, indices: Ints
     ) -> None:
         domain = (logits.domain / self.temperature["domain"]).softmax(-1)  # (R, B, D)
         intent = (logits.intent / self.temperature["intent"]).softmax(-1)  # (R, B, I)
         tags = logits.tags.softmax(-1).mean(0)  # (R, B, T, K) -> (B, T, K)
-        entropy = torch.special.entr(tags).sum(-1) * batch.mask  # (B, T)
+        entropy = torch.special.entr(tags).sum(-1).clamp(min=0.0) * batch.mask  # (B, T)
         count = batch.mask.sum(1).clamp(min=1.0)  # (B,)
         inside = (tags * batch.mask.unsqueeze(-1)).sum(1)[:, 1:]  # (B, 2S)
         found.domain_probs[:, rows] = domain.cpu().numpy()
         found.intent_probs[:, rows] = intent.cpu().numpy()
-        found.token_entropy_mean[rows] = (entropy.sum(1) / count).cpu().numpy()
+        total = entropy.sum(1)  # (B,)
+        found.token_entropy_mean[rows] = (total / count).cpu().numpy()
+        found.token_entropy_sum[rows] = total.cpu().numpy()
         found.token_entropy_max[rows] = entropy.amax(1).cpu().numpy()
         found.slot_mass[rows] = inside.view(len(rows), -1, 2).sum(-1).cpu().numpy()
         found.embedding[rows] = _embedding(logits.utterance).cpu().numpy()
@@ -176,6 +222,7 @@ class Ensemble:
         batch = np.arange(len(rows))
         product = domain_probs[batch, domains] * intent_probs[batch, intents] * sure
         found.confidence[rows] = np.cbrt(product)
+        found.sequence_margin[rows] = path_margin(exists.sum(1), lambda token, some: tag_probs[some, token])
         for row, index, d, i, line in zip(rows, indices, domains, intents, path, strict=True):
             slots = self._slots(line, encoded.spans[index])
             found.hypotheses[row] = Hypothesis(self.vocabulary.domains[d], self.vocabulary.intents[i], slots)
@@ -184,6 +231,11 @@ class Ensemble:
         if not tags.any():
             return ()
         return slots_of_tags(tags[: len(spans)].tolist(), spans, self.vocabulary.slots)
+
+
+def thinning_seed(seed: int, number: int) -> int:
+    """That of a replicate's dropout in pass `number`; the first passes stay the same when more are made."""
+    return int(np.random.SeedSequence([seed, 2, number]).generate_state(1)[0])
 
 
 def _embedding(utterance: Tensor) -> Tensor:

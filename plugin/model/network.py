@@ -54,7 +54,20 @@ class Dropout:
         if rate == 0.0:
             return x
         drawn = [torch.rand(*shape, generator=stream, device=self._device) for stream in self._streams]
-        return x * ((torch.stack(drawn) >= rate).to(x.dtype) / (1.0 - rate))
+        return x * ((torch.stack(drawn) >= rate).to(x) / (1.0 - rate))
+
+
+class ThinningDropout(Dropout):
+    """One mask for all utterances: each replicate becomes one thinned network, whatever else is in the batch.
+
+    Make a new one for every batch: its streams then begin anew, and every batch meets the same thinned networks.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        super().__init__(seeds, torch.device("cpu"))  # so that every device draws the same
+
+    def __call__(self, x: Tensor, shape: Sequence[int], rate: float) -> Tensor:
+        return super().__call__(x, (1, *shape[1:]), rate)
 
 
 class Network:
@@ -95,7 +108,7 @@ class Network:
         rates: tuple[float, float] = (0.0, 0.0),
     ) -> Logits:
         """All heads. `embeddings` (F, R * W) stand for `table[batch.rows]` when gradients are wanted."""
-        context, utterance = self._encode(batch, embeddings, dropout, rates)
+        context, utterance = self._encode(batch, *self._embed(batch, embeddings), dropout, rates)
         replicates, size, length, hidden = context.shape
         tags = self._dense("tag", context.reshape(replicates, size * length, hidden))
         return Logits(
@@ -107,13 +120,19 @@ class Network:
 
     def domain_logits(self, batch: Batch) -> Tensor:
         """The domain head alone, (R, B, D)."""
-        _, utterance = self._encode(batch, None, None, (0.0, 0.0))
+        _, utterance = self._encode(batch, *self._embed(batch), None, (0.0, 0.0))
         return self._dense("domain", utterance)
 
+    def domain_logits_with(self, dropouts: Sequence[Dropout], rates: tuple[float, float], batch: Batch) -> Tensor:
+        """The domain head once with each of P dropouts, (P, R, B, D); embeddings are looked up once for all."""
+        embedded = self._embed(batch)
+        passes = [self._encode(batch, *embedded, dropout, rates)[1] for dropout in dropouts]
+        return torch.stack([self._dense("domain", utterance) for utterance in passes])
+
     def _encode(
-        self, batch: Batch, embeddings: Tensor | None, dropout: Dropout | None, rates: tuple[float, float]
+        self, batch: Batch, tokens: Tensor, pairs: Tensor, dropout: Dropout | None, rates: tuple[float, float]
     ) -> tuple[Tensor, Tensor]:
-        tokens, pairs = self._embed(batch, self.table.index_select(0, batch.rows) if embeddings is None else embeddings)
+        """Context (R, B, T, H) and utterance (R, B, H)."""
         size, length = batch.mask.shape
         mask = batch.mask.view(1, size, length, 1)
         count = batch.mask.sum(1).clamp(min=1.0).view(1, size, 1)  # (1, B, 1)
@@ -131,8 +150,10 @@ class Network:
             utterance = dropout(utterance, (size, self.sizes.hidden), rates[0])
         return context, utterance
 
-    def _embed(self, batch: Batch, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    def _embed(self, batch: Batch, embeddings: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Tokens (R, B, T, W) and word pairs (R, B, W)."""
+        if embeddings is None:
+            embeddings = self.table.index_select(0, batch.rows)
         size, length = batch.mask.shape
         width = self.sizes.width
         bags = nnf.embedding_bag(batch.bags, embeddings, batch.bag_offsets, mode="sum")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -68,6 +69,14 @@ class TrainingData:
         )
 
 
+class Fitted(NamedTuple):
+    """What one training leaves: the networks at its end, at the early checkpoint, and at each snapshot."""
+
+    final: Network
+    early: Network
+    snapshots: tuple[Network, ...]
+
+
 def train(
     examples: Sequence[TrainingExample],
     dev: Sequence[TrainingExample],
@@ -95,18 +104,20 @@ def train(
     ordered = canonical_order(examples)
     data = TrainingData.prepare(ordered, config)
     schedule = config.schedule(len(ordered))
-    final, early = fit(data, config, config.seeds, schedule, device, progress)
+    fitted = fit(data, config, config.seeds, schedule, device, progress)
     ensemble = Ensemble(
         config=config,
         vocabulary=data.vocabulary,
         pairs=pairs_of(ordered, data.vocabulary),
         features=data.features,
-        final=final,
-        early=early,
+        final=fitted.final,
+        early=fitted.early,
         seeds=config.seeds,
         temperature={"domain": 1.0, "intent": 1.0},
         el2n_epoch=schedule.early_epoch,
         data_hash=data_hash(ordered),
+        snapshots=fitted.snapshots,
+        snapshot_epochs=schedule.snapshot_epochs,
     )
     return replace(ensemble, temperature=_temperatures(ensemble, ordered, canonical_order(dev)))
 
@@ -118,8 +129,8 @@ def fit(
     schedule: Schedule,
     device: torch.device,
     progress: Progress | None = None,
-) -> tuple[Network, Network]:
-    """Train one replicate for each of `seeds`; the final and the early networks."""
+) -> Fitted:
+    """Train one replicate for each of `seeds`."""
     network = Network.initialise(_sizes(data, config, len(seeds)), seeds).to(device)
     weights = [weight.requires_grad_() for weight in network.weights.values()]
     dense = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
@@ -127,7 +138,7 @@ def fit(
     dropout = Dropout(seeds, device)
     bags = torch.from_numpy(draw_bags(seeds, len(data.encoded), config.bag_fraction)).float().to(device)
     rng = np.random.default_rng([config.seed, 0])
-    early = network
+    early, snapshots = network, []
     queue: list[Ints] = []
     for step in range(schedule.steps):
         if not queue:
@@ -147,11 +158,13 @@ def fit(
         rows.step(batch.rows, embeddings, config.embedding_learning_rate * rate)
         if step + 1 == schedule.early_step:
             early = network.early_copy()
+        if step + 1 in schedule.snapshot_steps:
+            snapshots.append(network.early_copy())
         if progress is not None:
             progress(step + 1, schedule.steps)
     for weight in weights:
         weight.requires_grad_(False)
-    return network, early
+    return Fitted(network, early, tuple(snapshots))
 
 
 def draw_bags(seeds: Sequence[int], utterances: int, fraction: float) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """What the services need of the machine-learning room, so that web, beat and the queue workers never load torch.
 
-Axes: R replicates, N utterances, D domains, I intents, S slot labels, E embedding.
+Axes: R replicates, N utterances, D domains, I intents, S slot labels, E embedding, C snapshots.
 """
 
 from __future__ import annotations
@@ -32,11 +32,19 @@ class Prediction(Protocol):
     @property
     def token_entropy_mean(self) -> Floats: ...  # (N,) nats
     @property
+    def token_entropy_sum(self) -> Floats: ...  # (N,) nats
+    @property
     def token_entropy_max(self) -> Floats: ...  # (N,) nats
+    @property
+    def sequence_margin(self) -> Floats: ...  # (N,) in [0, 1]
     @property
     def slot_mass(self) -> Floats: ...  # (N, S)
     @property
     def embedding(self) -> Floats: ...  # (N, E)
+    @property
+    def snapshot_domain_probs(self) -> Floats | None: ...  # (C, N, D), C >= 2; None: the model kept none
+    @property
+    def dropout_mutual_information(self) -> Floats | None: ...  # (N,) nats; None: the model makes no passes
 
 
 class Scorer(Protocol):

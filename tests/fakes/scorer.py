@@ -28,9 +28,13 @@ class FakePrediction:
     hypotheses: list[Hypothesis]
     confidence: Floats
     token_entropy_mean: Floats
+    token_entropy_sum: Floats
     token_entropy_max: Floats
+    sequence_margin: Floats
     slot_mass: Floats
     embedding: Floats
+    snapshot_domain_probs: Floats | None = None
+    dropout_mutual_information: Floats | None = None
 
 
 @dataclass
@@ -51,7 +55,9 @@ class FakeScorer:
             hypotheses=[Hypothesis("music", "music_play")] * len(texts),
             confidence=np.full(len(texts), 0.5, dtype=np.float32),
             token_entropy_mean=np.full(len(texts), 0.2, dtype=np.float32),
+            token_entropy_sum=np.full(len(texts), 0.6, dtype=np.float32),
             token_entropy_max=np.full(len(texts), 0.4, dtype=np.float32),
+            sequence_margin=np.full(len(texts), 0.7, dtype=np.float32),
             slot_mass=np.zeros((len(texts), len(self.vocabulary.slots)), dtype=np.float32),
             embedding=np.ones((len(texts), 4), dtype=np.float32),
         )

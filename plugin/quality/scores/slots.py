@@ -138,74 +138,41 @@ def path_margin(lengths: Int, rows_at: Callable[[int, Int], Floats]) -> Floats:
     order = np.argsort(-lengths, kind="stable")  # the utterances that reach a position come first
     descending = lengths[order]
     margins: Floats = np.ones(len(lengths))
-    paths: _Paths | None = None
+    paths: Floats = np.empty(0)  # (2, A, K): the best and the second best sequence that ends in each tag
+    best: Floats = np.empty(0)  # (2, A): the same whatever the last tag
     for position in range(int(descending.max(initial=0))):
         rows = order[: np.count_nonzero(descending > position)]  # (A,)
         probs = rows_at(position, rows)
-        paths = _extended(paths or _empty(probs), probs)
-        first, second = paths.best
-        margins[rows] = (first - second)[:, 0]  # the last word is that of the utterance's last token
+        before = _before(paths[:, : rows.size], best[:, : rows.size]) if position else _beginning(probs)
+        paths = before * probs
+        best = _two_best(paths)
+        margins[rows] = best[0] - best[1]  # the last word is that of the utterance's last token
     return margins
 
 
-class _Two(NamedTuple):
-    """Probabilities of the best and the second best sequence of each cell; 0 where there is none."""
-
-    first: Floats
-    second: Floats
-
-    def of_first(self, rows: int) -> _Two:
-        return _Two(self.first[:rows], self.second[:rows])
-
-    def times(self, factor: Floats) -> _Two:
-        return _Two(self.first * factor, self.second * factor)
-
-    def with_others(self, other: _Two) -> _Two:
-        """The two best of both, cell by cell."""
-        least = np.maximum(np.minimum(self.first, other.first), np.maximum(self.second, other.second))
-        return _Two(np.maximum(self.first, other.first), least)
-
-    def beside(self, other: _Two) -> _Two:
-        """(A, X) and (A, Y) -> (A, X + Y)"""
-        return _Two(*(np.concatenate(pair, axis=1) for pair in zip(self, other, strict=True)))
-
-    def of_all(self) -> _Two:
-        """The two best of each row, (A, X) -> (A, 1): halves meet until one column is left."""
-        left = self
-        while (width := left.first.shape[1]) > 1:
-            half = -(-width // 2)
-            upper = _Two(left.first[:, half:], left.second[:, half:])
-            lower = _Two(left.first[:, :half], left.second[:, :half])
-            if width % 2:
-                odd = _Two(lower.first[:, -1:], lower.second[:, -1:])
-                lower = _Two(lower.first[:, :-1], lower.second[:, :-1])
-                left = lower.with_others(upper).beside(odd)
-            else:
-                left = lower.with_others(upper)
-        return left
+def _beginning(probs: Floats) -> Floats:
+    """What goes before the first token, (2, A, K): one sequence, which is in no slot."""
+    before = np.zeros((2, *probs.shape), probs.dtype)
+    before[0] = 1.0
+    before[0, :, 2::2] = 0.0
+    return before
 
 
-class _Paths(NamedTuple):
-    """Sequences up to a token: whatever their end, (A, 1); that end in the beginning, or in the continuation, of a
-    slot of each label, (A, S).
-    """
-
-    best: _Two
-    begun: _Two
-    continued: _Two
-
-
-def _empty(probs: Floats) -> _Paths:
-    """Before the first token there is one sequence, and it is in no slot."""
-    none = np.zeros((len(probs), probs.shape[1] // 2), probs.dtype)
-    nothing = _Two(none, none)
-    return _Paths(_Two(np.ones((len(probs), 1), probs.dtype), np.zeros((len(probs), 1), probs.dtype)), nothing, nothing)
+def _before(paths: Floats, best: Floats) -> Floats:
+    """The two best sequences that each tag may follow, (2, A, K); probability 0 where there is none."""
+    before: Floats = np.empty_like(paths)
+    before[:] = best[:, :, None]  # a beginning and the outside may follow any
+    (begun, begun2), (inside, inside2) = paths[:, :, 1::2], paths[:, :, 2::2]
+    np.maximum(begun, inside, out=before[0, :, 2::2])
+    loser = np.minimum(begun, inside)
+    np.maximum(loser, begun2, out=loser)
+    np.maximum(loser, inside2, out=before[1, :, 2::2])
+    return before
 
 
-def _extended(paths: _Paths, probs: Floats) -> _Paths:
-    """The paths of the first A utterances with one more token, whose tags have `probs` (A, K)."""
-    before, begun, continued = (two.of_first(len(probs)) for two in paths)
-    continued = begun.with_others(continued).times(probs[:, 2::2])
-    begun = before.times(probs[:, 1::2])
-    outside = before.times(probs[:, :1])
-    return _Paths(outside.beside(begun).beside(continued).of_all(), begun, continued)
+def _two_best(paths: Floats) -> Floats:
+    """(2, A, K) -> (2, A)"""
+    rows, tag = np.arange(paths.shape[1]), paths[0].argmax(axis=1)
+    others = paths[0].copy()
+    others[rows, tag] = paths[1, rows, tag]
+    return np.stack([paths[0, rows, tag], others.max(axis=1)])

@@ -49,7 +49,9 @@ class LookupScorer:
             hypotheses=[self.labels.get(text.split()[0], self.labels["*"]) for text in texts],
             confidence=np.ones(n),
             token_entropy_mean=np.zeros(n),
+            token_entropy_sum=np.zeros(n),
             token_entropy_max=np.zeros(n),
+            sequence_margin=np.ones(n),
             slot_mass=np.zeros((n, 0)),
             embedding=np.zeros((n, 1)),
         )

@@ -14,7 +14,10 @@ NUMBERS = tuple(field.name for field in fields(Predictions) if field.name != "hy
 
 
 def numbers(predictions: Predictions, name: str) -> NDArray[np.float32]:
+    """An array of no numbers for what the ensemble does not give."""
     found: Any = getattr(predictions, name)
+    if found is None:
+        return np.empty(0, np.float32)
     assert isinstance(found, np.ndarray)
     return found
 

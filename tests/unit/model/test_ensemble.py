@@ -52,6 +52,8 @@ def check(found: Predictions, texts: list[str], trained: Ensemble) -> None:
     assert (found.token_entropy_mean >= 0).all()
     assert (found.token_entropy_mean <= found.token_entropy_max + 1e-6).all()
     assert (found.token_entropy_max <= np.log(tags) + 1e-6).all()
+    np.testing.assert_allclose(found.token_entropy_sum, found.token_entropy_mean * lengths, rtol=1e-5, atol=1e-6)
+    assert ((found.sequence_margin >= 0) & (found.sequence_margin <= 1 + 1e-6)).all()
     assert (found.slot_mass >= 0).all()
     assert (found.slot_mass.sum(1) <= lengths * (1 + 1e-5)).all()
     assert np.isfinite(found.embedding).all()
@@ -100,6 +102,7 @@ def test_texts_without_a_token_are_one_and_the_same(ensemble: Ensemble) -> None:
     assert found.hypotheses[0].slots == ()
     assert (found.domain_probs == found.domain_probs[:, :1]).all()
     assert (found.token_entropy_max == 0).all()
+    assert (found.sequence_margin == 1).all()
     assert (found.slot_mass == 0).all()
 
 
@@ -210,7 +213,10 @@ def test_a_slot_beyond_the_limit_is_a_label_never_predicted() -> None:
 def rows_of(found: Predictions, positions: list[int]) -> Predictions:
     """The predictions of the utterances at `positions`."""
     per_replicate = ("domain_probs", "early_domain_probs", "intent_probs")
-    others = ("confidence", "token_entropy_mean", "token_entropy_max", "slot_mass", "embedding")
+    others = (
+        "confidence", "token_entropy_mean", "token_entropy_sum", "token_entropy_max", "sequence_margin", "slot_mass",
+        "embedding",
+    )  # fmt: skip
     return Predictions(
         hypotheses=[found.hypotheses[position] for position in positions],
         **{name: numbers(found, name)[:, positions] for name in per_replicate},

@@ -97,9 +97,10 @@ def test_a_replicate_is_the_same_alone_or_among_others(ensemble: Ensemble, examp
     schedule = SMALL.schedule(len(examples))
     among = ensemble.predict(TEXTS)
     for replicate, seed in enumerate(SMALL.seeds):
-        final, early = fit(data, SMALL, [seed], schedule, resolve_device("cpu"))
+        fitted = fit(data, SMALL, [seed], schedule, resolve_device("cpu"))
         config = replace(SMALL, replicates=1)
-        alone = replace(ensemble, config=config, final=final, early=early, seeds=(seed,)).predict(TEXTS)
+        single = replace(ensemble, config=config, final=fitted.final, early=fitted.early, seeds=(seed,))
+        alone = single.predict(TEXTS)
         for name in ("domain_probs", "early_domain_probs", "intent_probs"):
             expected = getattr(among, name)[replicate]
             np.testing.assert_allclose(getattr(alone, name)[0], expected, atol=1e-4, err_msg=name)
@@ -142,8 +143,8 @@ def test_dev_never_trains_weights(brief: Ensemble, examples: list[TrainingExampl
 def test_the_early_checkpoint_is_the_network_after_its_step(examples: list[TrainingExample]) -> None:
     data = TrainingData.prepare(canonical_order(examples), BRIEF)
     cpu = resolve_device("cpu")
-    _, early = fit(data, BRIEF, BRIEF.seeds, SteadySchedule(8, steps=12, early_epoch=1, early_step=6), cpu)
-    short, _ = fit(data, BRIEF, BRIEF.seeds, SteadySchedule(8, steps=6, early_epoch=1, early_step=6), cpu)
+    early = fit(data, BRIEF, BRIEF.seeds, SteadySchedule(8, steps=12, early_epoch=1, early_step=6), cpu).early
+    short = fit(data, BRIEF, BRIEF.seeds, SteadySchedule(8, steps=6, early_epoch=1, early_step=6), cpu).final
     assert torch.equal(early.table, short.table)
     assert early.weights.keys() == {name for name in short.weights if not name.startswith(("intent", "tag"))}
     assert all(torch.equal(weight, short.weights[name]) for name, weight in early.weights.items())
