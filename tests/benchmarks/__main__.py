@@ -1,4 +1,4 @@
-"""`make bench`: throughput of ingest, scoring and publishing, each beside a reference measured in the same run."""
+"""`make bench`: throughput of ingest, scoring, publishing and metrics, each beside a reference of the same run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from plugin.settings import SettingsError, load_settings
 from plugin.stack.part import StackError
 from plugin.stack.postgres import Postgres
 from tests import servers
-from tests.benchmarks import data, ingest, publish, report, scoring
+from tests.benchmarks import data, ingest, metrics, publish, report, scoring
 from tests.benchmarks.compare import Benchmark, compare
 from tests.benchmarks.data import Site
 from tests.servers import PostgresServer
@@ -29,13 +29,15 @@ class Name(StrEnum):
     INGEST = "ingest"
     SCORING = "scoring"
     PUBLISH = "publish"
+    METRICS = "metrics"
 
 
-SIZES = {Name.INGEST: 20_000, Name.SCORING: 20_000, Name.PUBLISH: 1_000}
+SIZES = {Name.INGEST: 20_000, Name.SCORING: 20_000, Name.PUBLISH: 1_000, Name.METRICS: 100_000}
 BENCHMARKS: dict[Name, Callable[[Site], AbstractContextManager[Benchmark]]] = {
     Name.INGEST: ingest.prepared,
     Name.SCORING: scoring.prepared,
     Name.PUBLISH: publish.prepared,
+    Name.METRICS: metrics.prepared,
 }
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -44,7 +46,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     only: Annotated[list[Name] | None, typer.Option(help="May be given more than once. Default: all.")] = None,
-    size: Annotated[int | None, typer.Option(min=1, help="Utterances; default: 20,000, publish 1,000.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Utterances; default: 20,000, publish 1,000, metrics 100,000.")
+    ] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Timed pairs; fewer than 3 say little.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="For programs, with every repetition.")] = False,
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from plugin.settings import Settings
-from tests.benchmarks import data, ingest, publish, report, scoring
+from tests.benchmarks import data, ingest, metrics, publish, report, scoring
 from tests.benchmarks.compare import Comparison, Spread, compare
 from tests.benchmarks.data import Site
 from tests.servers import LabelStudioServer, PostgresServer
@@ -66,6 +66,12 @@ def test_ingest_and_its_reference_store_every_row(site: Site) -> None:
 def test_scoring_and_its_reference_see_every_utterance(site: Site) -> None:
     with scoring.prepared(site, trained_on=100) as benchmark:
         check(compare(benchmark, 1, site.say), "scoring")
+
+
+def test_metrics_and_their_reference_agree_on_exact_match(site: Site) -> None:
+    with metrics.prepared(site) as benchmark:
+        assert 0 < metrics.equal(benchmark.gold, benchmark.said) < 50
+        check(compare(benchmark, 1, site.say), "metrics")
 
 
 @pytest.mark.label_studio

@@ -1,0 +1,88 @@
+"""Metrics: every count and every rate, over all, by domain and by label, against a plain comparison of the labels."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from plugin.quality.metrics import count_errors
+from plugin.records import Hypothesis, Slot
+from tests.benchmarks import data
+from tests.benchmarks.data import Site
+
+DISTINCT_LABELS = 2000
+WRONG = 0.15
+
+
+@dataclass(frozen=True)
+class Metrics:
+    gold: Sequence[Hypothesis]
+    said: Sequence[Hypothesis]
+    name: str = "metrics"
+    against: str = "equality"
+
+    @property
+    def size(self) -> int:
+        return len(self.gold)
+
+    @contextmanager
+    def ours(self) -> Iterator[Callable[[], None]]:
+        shares: list[float] = []
+        yield lambda: shares.append(measure(self.gold, self.said))
+        assert shares == [equal(self.gold, self.said) / self.size]
+
+    @contextmanager
+    def reference(self) -> Iterator[Callable[[], None]]:
+        """What exact match alone would take."""
+        found: list[int] = []
+        yield lambda: found.append(equal(self.gold, self.said))
+        assert 0 <= found[0] <= self.size
+
+
+@contextmanager
+def prepared(site: Site) -> Iterator[Metrics]:
+    random_ = random.Random(0)
+    corpus = data.corpus(min(site.size, DISTINCT_LABELS))
+    labels = [example.label for example in itertools.islice(itertools.cycle(corpus), site.size)]
+    yield Metrics([copied(label) for label in labels], [misread(label, random_) for label in labels])
+
+
+def copied(label: Hypothesis) -> Hypothesis:
+    """Slots of its own: what is the same object need not be compared."""
+    return replace(label, slots=tuple(replace(slot) for slot in label.slots))
+
+
+def misread(label: Hypothesis, random_: random.Random) -> Hypothesis:
+    """The label with a share of domains, intents and slots wrong, as a system has them."""
+    wrong = [random_.random() < WRONG for _ in range(2)]
+    return Hypothesis(
+        domain=f"not-{label.domain}" if wrong[0] else label.domain,
+        intent=f"not-{label.intent}" if wrong[1] else label.intent,
+        slots=tuple(itertools.chain.from_iterable(misread_slot(slot, random_) for slot in label.slots)),
+    )
+
+
+def misread_slot(slot: Slot, random_: random.Random) -> tuple[Slot, ...]:
+    """Missed, of another label, or too long; mostly right."""
+    fate = random_.random()
+    if fate < WRONG / 3:
+        return ()
+    if fate < WRONG * 2 / 3:
+        return (replace(slot, label=f"not-{slot.label}"),)
+    return (replace(slot, end=slot.end + 1),) if fate < WRONG else (replace(slot),)
+
+
+def measure(gold: Sequence[Hypothesis], said: Sequence[Hypothesis]) -> float:
+    counts = count_errors(gold, said)
+    for part in (counts, *counts.by_domain().values()):
+        part.rates()
+    for slots in counts.slots.by_label().values():
+        slots.rates()
+    return counts.rate("exact_match")
+
+
+def equal(gold: Sequence[Hypothesis], said: Sequence[Hypothesis]) -> int:
+    return sum(one == other for one, other in zip(gold, said, strict=True))
