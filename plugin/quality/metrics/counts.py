@@ -28,7 +28,7 @@ class Name(Hashable, Protocol):
 K = TypeVar("K", bound=Name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # two arrays are not simply equal or not
 class ErrorCounts:
     """What went wrong in each utterance; every field but `domains` and `slots` is (N,) int64.
 

@@ -21,7 +21,7 @@ SlotMetric = Literal["precision", "recall", "f1"]
 SLOT_METRICS: tuple[SlotMetric, ...] = ("precision", "recall", "f1")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # two arrays are not simply equal or not
 class SlotCounts:
     """Slots of reference and hypothesis, and how many of them are the same.
 
