@@ -2,7 +2,18 @@
 
 from plugin.quality.selection.frame import Frame, frame_hash
 from plugin.quality.selection.interleaving import interleave
+from plugin.quality.selection.near_duplicates import near_duplicates
 from plugin.quality.selection.ranking import RANKED_BY, Needs, needs
 from plugin.quality.selection.rounds import SelectedItem, select
 
-__all__ = ["RANKED_BY", "Frame", "Needs", "SelectedItem", "frame_hash", "interleave", "needs", "select"]
+__all__ = [
+    "RANKED_BY",
+    "Frame",
+    "Needs",
+    "SelectedItem",
+    "frame_hash",
+    "interleave",
+    "near_duplicates",
+    "needs",
+    "select",
+]
