@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from plugin.experiment.analysis.comparisons import Comparison, compare, core_strategies, strategies
@@ -59,28 +59,30 @@ def _name(setting: Setting) -> str:
 
 def _further_arms(results: Results, core: Sequence[Setting], metrics: Sequence[str]) -> list[Satellite]:
     """Arms within core settings that vary one property, or that were run on few pairs only."""
-    found = []
+    groups: dict[tuple[str, str], tuple[list[Comparison], set[Pair]]] = {}
     for setting in core:
-        arms = strategies(results, setting)
-        few = [arm for arm in arms if arm not in core_strategies(results, setting)]
-        kinds: list[tuple[str, list[str]]] = [
-            (COMPOSITION, _varied(arms, few, lambda arm: hard_share(arm) is not None and not split(arm)[1])),
-            (ALLOCATION, _allocations(arms)),
-        ]
-        shown = {arm for _, family in kinds for arm in family}
-        kinds.append((OTHER, [arm for arm in few if arm not in shown]))
-        for name, family in kinds:
-            if family:
-                rare = [arm for arm in family if arm in few] or family
-                pairs = {pair for arm in rare for pair in results.arms(setting)[arm]}
-                comparisons = compare(results, setting, family, metrics, among=pairs)
-                found.append(_satellite(name, setting.corpus, comparisons, pairs))
-    return found
+        for name, arms, rare in _families(results, setting):
+            comparisons, pairs = groups.setdefault((name, setting.corpus), ([], set()))
+            among = {pair for arm in rare for pair in results.arms(setting)[arm]}
+            comparisons += compare(results, setting, arms, metrics, among=among)
+            pairs |= among
+    return [_satellite(name, corpus, *group) for (name, corpus), group in groups.items()]
 
 
-def _varied(arms: Sequence[str], few: Sequence[str], belongs: Callable[[str], bool]) -> list[str]:
-    """At least three compositions, or one that the core does not have."""
-    family = [arm for arm in arms if belongs(arm)]
+def _families(results: Results, setting: Setting) -> list[tuple[str, list[str], list[str]]]:
+    """Name, arms, and those of them whose pairs all are compared on."""
+    arms = strategies(results, setting)
+    core = core_strategies(results, setting)
+    few = [arm for arm in arms if arm not in core]
+    compositions, allocations = _compositions(arms, few), _allocations(arms)
+    others = [arm for arm in few if arm not in compositions and arm not in allocations]
+    families = ((COMPOSITION, compositions), (ALLOCATION, allocations), (OTHER, others))
+    return [(name, family, [arm for arm in family if arm in few] or family) for name, family in families if family]
+
+
+def _compositions(arms: Sequence[str], few: Sequence[str]) -> list[str]:
+    """From easy to hard: at least three, or one that the core does not have."""
+    family = [arm for arm in arms if hard_share(arm) is not None and not split(arm)[1]]
     return sorted(family, key=lambda arm: hard_share(arm) or 0.0) if len(family) > 2 or set(family) & set(few) else []
 
 
