@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, cast, exists, func, select, text, update
+from sqlalchemy import BigInteger, TableValuedAlias, cast, exists, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from db.models import (
     AnnotationRow,
+    Feature,
     Score,
     SelectionFrame,
     SelectionItemRow,
@@ -26,6 +27,8 @@ ITEM_COLUMNS = {
     "arms": "text[]", "composition": "text", "inclusion_probability": "float8", "score": "float4",
 }  # fmt: skip
 
+FEATURES_AT_A_TIME = 5_000
+
 
 class Candidate(NamedTuple):
     id: int
@@ -33,44 +36,40 @@ class Candidate(NamedTuple):
     domain: str
     nlu_score: float | None
     defect: bool
-    entropy: float
-    el2n: float | None
-    same_text: int  # equal for utterances whose texts differ at most in case
+    text: str  # empty in a stored frame, where it no longer decides anything
+    scores: tuple[float | None, ...]  # in the order of the columns asked for
 
 
-def candidates(session: Session, locale: str, version_id: int, nlu_band: tuple[float, float] | None) -> list[Candidate]:
-    """Scored pool utterances with a hypothesis whose text no one has labelled: no review and no gold data has it."""
-    reviewed = aliased(UtteranceRow)
-    annotated = (
-        exists()
-        .where(AnnotationRow.utterance_id == reviewed.id, AnnotationRow.withdrawn_at.is_(None))
-        .where(reviewed.locale == UtteranceRow.locale, func.lower(reviewed.text) == func.lower(UtteranceRow.text))
-    )
+def candidates(
+    session: Session, locale: str, version_id: int, nlu_band: tuple[float, float], columns: Sequence[str]
+) -> list[Candidate]:
+    """Scored pool utterances with a hypothesis, the oldest first."""
     query = (
         select(
             UtteranceRow.id, UtteranceRow.revision, UtteranceRow.domain, UtteranceRow.nlu_score, UtteranceRow.defect,
-            Score.entropy, Score.el2n, func.hashtextextended(func.lower(UtteranceRow.text), 0),
+            UtteranceRow.text, *(getattr(Score, name, null()) for name in columns),
         )
         .join(Score, (Score.utterance_id == UtteranceRow.id) & (Score.revision == UtteranceRow.revision))
         .where(Score.model_version_id == version_id)
         .where(UtteranceRow.partition == POOL, UtteranceRow.locale == locale, UtteranceRow.domain.is_not(None))
-        .where(~annotated)
+        .where(UtteranceRow.nlu_score.between(*nlu_band))
         .order_by(UtteranceRow.id)
     )  # fmt: skip
-    if nlu_band is not None:
-        query = query.where(UtteranceRow.nlu_score.between(*nlu_band))
-    return [Candidate._make(row) for row in session.execute(query)]
+    return [_candidate(row) for row in session.execute(query)]
+
+
+def labelled_texts(session: Session, locale: str) -> Sequence[str]:
+    """What people have said about already: the texts of reviews, rejections included, and of gold data."""
+    labelled = exists().where(AnnotationRow.utterance_id == UtteranceRow.id, AnnotationRow.withdrawn_at.is_(None))
+    query = select(UtteranceRow.text).where(UtteranceRow.locale == locale, labelled).distinct()
+    return session.scalars(query).all()
 
 
 def candidates_as_they_were(
-    session: Session, version_id: int, ids: Sequence[int], revisions: Sequence[int]
+    session: Session, version_id: int, ids: Sequence[int], revisions: Sequence[int], columns: Sequence[str]
 ) -> list[Candidate]:
     """A stored frame, at the revisions it had then. Scores are immutable, and old revisions are kept."""
-    frame = (
-        func.unnest(cast(list(ids), ARRAY(BigInteger)), cast(list(revisions), ARRAY(BigInteger)))
-        .table_valued("id", "revision", name="frame")
-        .render_derived()
-    )
+    frame = _stored_frame(ids, revisions)
     domain = func.coalesce(
         select(UtteranceRevision.content["domain"].astext)
         .where(UtteranceRevision.utterance_id == frame.c.id, UtteranceRevision.revision == frame.c.revision)
@@ -81,21 +80,41 @@ def candidates_as_they_were(
     )
     query = (
         select(
-            frame.c.id,
-            frame.c.revision,
-            domain,
-            text("NULL::real"),
-            text("false"),
-            Score.entropy,
-            Score.el2n,
-            frame.c.id,
+            frame.c.id, frame.c.revision, domain, text("NULL::real"), text("false"), text("''"),
+            *(getattr(Score, name, null()) for name in columns),
         )
         .select_from(frame)
         .join(Score, (Score.utterance_id == frame.c.id) & (Score.revision == frame.c.revision))
         .where(Score.model_version_id == version_id)
         .order_by(frame.c.id)
+    )  # fmt: skip
+    return [_candidate(row) for row in session.execute(query)]
+
+
+def features(
+    session: Session, version_id: int, ids: Sequence[int], revisions: Sequence[int], names: Sequence[str]
+) -> Iterator[Sequence[Any]]:
+    """(id, one little-endian float16 vector for each name) of those that have them; a few thousand at a time."""
+    frame = _stored_frame(ids, revisions)
+    query = (
+        select(frame.c.id, *(getattr(Feature, name) for name in names))
+        .select_from(frame)
+        .join(Feature, (Feature.utterance_id == frame.c.id) & (Feature.revision == frame.c.revision))
+        .where(Feature.model_version_id == version_id)
     )
-    return [Candidate._make(row) for row in session.execute(query)]
+    yield from session.execute(query, execution_options={"yield_per": FEATURES_AT_A_TIME})
+
+
+def _candidate(row: Sequence[Any]) -> Candidate:
+    return Candidate._make([*row[:6], tuple(row[6:])])
+
+
+def _stored_frame(ids: Sequence[int], revisions: Sequence[int]) -> TableValuedAlias:
+    return (
+        func.unnest(cast(list(ids), ARRAY(BigInteger)), cast(list(revisions), ARRAY(BigInteger)))
+        .table_valued("id", "revision", name="frame")
+        .render_derived()
+    )
 
 
 def add(session: Session, selection: SelectionRow, frame_ids: bytes, frame_revisions: bytes) -> SelectionRow:

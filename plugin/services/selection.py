@@ -1,7 +1,7 @@
 """A round of selection: read the frame, choose without a transaction, write the snapshot.
 
-What is written can be replayed byte for byte: the policies, the frame (ids and revisions), the immutable scores of
-one model version, and the seed determine the items.
+What is written can be replayed byte for byte: the policies, the frame (ids and revisions), the immutable scores and
+features of one model version, and the seed determine the items.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -22,8 +22,8 @@ from db.repositories import models, queues, scores, selections
 from db.repositories.selections import Candidate
 from db.session import TransactionMaker
 from plugin import __version__
-from plugin.quality.selection import Frame, SelectedItem, frame_hash, select
-from plugin.records import Policy, Strategy
+from plugin.quality.selection import Frame, SelectedItem, frame_hash, near_duplicates, needs, select
+from plugin.records import Policy
 from plugin.services import policies
 from plugin.services.policies import ANY
 
@@ -35,15 +35,25 @@ class UnscoredError(LookupError):
     """Of a partly scored pool, the control arm would be no uniform sample and the inclusion probabilities wrong."""
 
 
+class UnusableError(LookupError):
+    """The model's scores lack what the policy's strategy looks at."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a round depends on. `rounds` maps `*`, and each domain with a budget of its own, to its policy."""
+    """All that a round depends on. `rounds` maps `*`, and each domain with a budget of its own, to its policy.
+
+    `columns` names the scores of each row. `features` has a matrix (N, F) for each that some round compares by; the
+    rows of the other rounds are NaN.
+    """
 
     locale: str
     version_id: int
     watermark: datetime
     rounds: Mapping[str, Policy]
     rows: Sequence[Candidate]
+    columns: tuple[str, ...]
+    features: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
 
 
 def refresh(
@@ -63,8 +73,10 @@ def refresh(
 
 
 def read(session: Session, locale: str, now: datetime, *, seed: int | None = None) -> Snapshot:
-    """The locale's eligible frame under its policies. Raises LookupError when it has no champion, UnscoredError (a
-    LookupError too) when the champion has not scored all of its pool but the newest.
+    """The locale's eligible frame under its policies.
+
+    Raises LookupError when it has no champion, UnscoredError when the champion has not scored all of its pool but the
+    newest, UnusableError when its scores lack what a strategy looks at (both LookupErrors too).
     """
     champion = models.champion(session, locale)
     if champion is None:
@@ -78,23 +90,73 @@ def read(session: Session, locale: str, now: datetime, *, seed: int | None = Non
     resolved = policies.resolve(session, locale)
     if seed is not None:
         resolved = {domain: replace(policy, seed=seed) for domain, policy in resolved.items()}
-    rows = selections.candidates(session, locale, champion.id, widest_band(resolved.values()))
     own = policies.own_rounds(session, locale)
-    return Snapshot(
-        locale,
-        champion.id,
-        now,
-        {domain: policy for domain, policy in resolved.items() if domain == ANY or domain in own},
-        one_of_each_text(row for row in rows if is_eligible(row, resolved.get(row.domain, resolved[ANY]))),
+    rounds = {domain: policy for domain, policy in resolved.items() if domain == ANY or domain in own}
+    columns = score_columns(rounds)
+    rows = selections.candidates(session, locale, champion.id, widest_band(resolved.values()), columns)
+    eligible = [row for row in rows if is_eligible(row, resolved.get(row.domain, resolved[ANY]))]
+    distinct = without_near_duplicates(eligible, selections.labelled_texts(session, locale))
+    return with_features(session, Snapshot(locale, champion.id, now, rounds, distinct, columns))
+
+
+def score_columns(rounds: Mapping[str, Policy]) -> tuple[str, ...]:
+    return tuple(sorted({score for policy in rounds.values() if (score := needs(policy.strategy).score)}))
+
+
+def without_near_duplicates(rows: Sequence[Candidate], labelled: Iterable[str]) -> list[Candidate]:
+    """Logs repeat themselves, nearly: the oldest enters, and none of what people have labelled, so that no one is asked
+    twice.
+    """
+    drops = near_duplicates([row.text for row in rows], labelled)
+    return [row for row, drop in zip(rows, drops, strict=True) if not drop]
+
+
+def with_features(session: Session, snapshot: Snapshot) -> Snapshot:
+    """The features that its rounds compare by; all its rows have what their strategy looks at, or UnusableError."""
+    for domain, policy in snapshot.rounds.items():
+        check_scores(session, snapshot, domain, policy)
+    wanted = {name for policy in snapshot.rounds.values() for name in needs(policy.strategy).features}
+    return replace(snapshot, features={name: read_feature(session, snapshot, name) for name in sorted(wanted)})
+
+
+def check_scores(session: Session, snapshot: Snapshot, domain: str, policy: Policy) -> None:
+    column = needs(policy.strategy).score
+    if column is None:
+        return
+    at = snapshot.columns.index(column)
+    missing = sum(snapshot.rows[row].scores[at] is None for row in rows_of(snapshot, domain))
+    if missing:
+        raise unusable(session, snapshot, policy, missing, column)
+
+
+def read_feature(session: Session, snapshot: Snapshot, name: str) -> NDArray[np.float16]:
+    """(N, F); one feature at a time, so that memory holds each once."""
+    strategies = {
+        domain: policy for domain, policy in snapshot.rounds.items() if name in needs(policy.strategy).features
+    }
+    wanted = [row for domain in strategies for row in rows_of(snapshot, domain)]
+    place = {snapshot.rows[row].id: row for row in wanted}
+    found = selections.features(
+        session, snapshot.version_id, list(place), [snapshot.rows[row].revision for row in wanted], [name]
     )
+    matrix = np.full((len(snapshot.rows), 0), np.nan, dtype=np.float16)
+    for count, (id_, vector) in enumerate(found, start=1):
+        if count == 1:
+            matrix = np.full((len(snapshot.rows), len(vector) // 2), np.nan, dtype=np.float16)
+        matrix[place.pop(id_)] = np.frombuffer(vector, dtype="<f2")
+    if place:
+        raise unusable(session, snapshot, next(iter(strategies.values())), len(place), name)
+    return matrix
 
 
-def one_of_each_text(rows: Iterable[Candidate]) -> list[Candidate]:
-    """Logs repeat themselves: of utterances with one text the oldest enters, so that a round never asks twice."""
-    oldest: dict[int, Candidate] = {}
-    for row in rows:
-        oldest.setdefault(row.same_text, row)
-    return list(oldest.values())
+def unusable(session: Session, snapshot: Snapshot, policy: Policy, missing: int, name: str) -> UnusableError:
+    version = models.get(session, snapshot.version_id)
+    assert version is not None
+    return UnusableError(
+        f"strategy {policy.strategy} looks at {name!r}, which model {version.name} does not give for {missing} "
+        f"eligible utterances of {snapshot.locale}: choose another strategy with "
+        f"`assay policy set --locale {snapshot.locale} --strategy ...`, or train a model that gives it"
+    )
 
 
 def widest_band(resolved: Iterable[Policy]) -> tuple[float, float]:
@@ -106,8 +168,6 @@ def is_eligible(row: Candidate, policy: Policy) -> bool:
     low, high = policy.nlu_band
     if policy.exclude_defects and row.defect:
         return False
-    if policy.strategy is Strategy.EL2N and row.el2n is None:
-        return False
     return row.nlu_score is not None and low <= row.nlu_score <= high
 
 
@@ -115,23 +175,28 @@ def choose(snapshot: Snapshot) -> list[SelectedItem]:
     """The items of every round of the snapshot; pure."""
     items: list[SelectedItem] = []
     for domain, policy in sorted(snapshot.rounds.items()):
-        rows = [row for row in snapshot.rows if round_of(row, snapshot.rounds) == domain]
-        items.extend(select(to_frame(rows), policy))
+        items.extend(select(to_frame(snapshot, rows_of(snapshot, domain), needs(policy.strategy).features), policy))
     return sorted(items, key=lambda item: (item.domain, item.rank))
+
+
+def rows_of(snapshot: Snapshot, domain: str) -> list[int]:
+    """Where the rows of a round are."""
+    return [at for at, row in enumerate(snapshot.rows) if round_of(row, snapshot.rounds) == domain]
 
 
 def round_of(row: Candidate, rounds: Mapping[str, Policy]) -> str:
     return row.domain if row.domain in rounds else ANY
 
 
-def to_frame(rows: Sequence[Candidate]) -> Frame:
+def to_frame(snapshot: Snapshot, places: Sequence[int], features: Iterable[str]) -> Frame:
+    """Of the rows at some places."""
+    rows = [snapshot.rows[at] for at in places]
+    values = np.array([row.scores for row in rows], dtype=np.float64).reshape(len(rows), len(snapshot.columns))
     return Frame(
         ids=np.array([row.id for row in rows], dtype=np.int64),
         domains=np.array([row.domain for row in rows], dtype=np.str_),
-        scores={
-            "entropy": np.array([row.entropy for row in rows], dtype=np.float64),
-            "el2n": np.array([np.nan if row.el2n is None else row.el2n for row in rows], dtype=np.float64),
-        },
+        scores=dict(zip(snapshot.columns, values.T, strict=True)),
+        features={name: snapshot.features[name][places] for name in features},
     )
 
 
@@ -146,7 +211,7 @@ def write(session: Session, snapshot: Snapshot, items: Sequence[SelectedItem]) -
             model_version_id=snapshot.version_id,
             policy={domain: policies.to_json(policy) for domain, policy in snapshot.rounds.items()},
             frame_watermark=snapshot.watermark,
-            frame_hash=frame_hash(to_frame(snapshot.rows)),
+            frame_hash=frame_hash(to_frame(snapshot, range(len(snapshot.rows)), snapshot.features)),
             frame_size=len(snapshot.rows),
             items_hash=items_hash(items),
             seed=snapshot.rounds[ANY].seed,
@@ -174,9 +239,11 @@ def replay(session: Session, selection_id: int) -> tuple[SelectionRow, Snapshot]
     frame = selections.frame(session, selection_id)
     ids = unpack_ids(frame.ids)
     revisions = np.frombuffer(zlib.decompress(frame.revisions), dtype="<i4")
-    rows = selections.candidates_as_they_were(session, row.model_version_id, ids.tolist(), revisions.tolist())
     rounds = {domain: policies.from_json(values) for domain, values in row.policy.items()}
-    return row, Snapshot(row.locale, row.model_version_id, row.frame_watermark, rounds, rows)
+    columns = score_columns(rounds)
+    rows = selections.candidates_as_they_were(session, row.model_version_id, ids.tolist(), revisions.tolist(), columns)
+    snapshot = Snapshot(row.locale, row.model_version_id, row.frame_watermark, rounds, rows, columns)
+    return row, with_features(session, snapshot)
 
 
 def items_hash(items: Sequence[SelectedItem]) -> str:

@@ -158,7 +158,7 @@ def weights_of(diversity: Diversity, frame: Frame) -> Float:
     weights = np.ones(frame.ids.size)
     if diversity.weight is not None:
         for _ in range(diversity.power):
-            weights = weights * frame.scores[diversity.weight]
+            weights = weights * np.maximum(frame.scores[diversity.weight], 0.0)
     return weights
 
 

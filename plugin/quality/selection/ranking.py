@@ -30,6 +30,7 @@ RANKED_BY: Mapping[Strategy, tuple[str, int]] = {
 }
 
 
+ROUNDING = 1e-6  # what a score stored in float32 may lie below zero
 EMBEDDING = "embedding"  # the one feature that is no probability and may be negative
 
 
@@ -91,7 +92,7 @@ def hardness_of(frame: Frame, strategy: Strategy, group: Int, quota: Int, furthe
         assert score is not None
         return Hardness(RANKED_BY[strategy][1] * score, score)
     if score is not None:
-        _refuse(score < 0.0, "a negative", frame, strategy, wanted.score)
+        _refuse(score < -ROUNDING, "a negative", frame, strategy, wanted.score)
     for name in wanted.features:
         _check_feature(frame, strategy, name)
     order = diverse_order(strategy, frame, group, quota, further, lots)
