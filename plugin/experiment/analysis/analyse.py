@@ -16,6 +16,7 @@ from plugin.experiment.analysis.names import hard_share, split
 from plugin.experiment.analysis.results import EVERYTHING, NOTHING, Pair, Results, Setting
 from plugin.experiment.analysis.reviews import Review, reviews
 from plugin.experiment.analysis.satellites import Satellite, satellites
+from plugin.experiment.analysis.transfer import Transfer, transfers
 
 # Named beforehand, in the issue that asked for the experiment.
 PRIMARY_POOL, PRIMARY_LABELS, PRIMARY_BUDGET = "whole", "reviewed", 0.10
@@ -58,6 +59,7 @@ class Analysis:
     costs: Sequence[Cost]
     selections: Sequence[Selection]
     satellites: Sequence[Satellite]
+    transfers: Sequence[Transfer]
 
     def of(self, setting: Setting, metric: str) -> list[Comparison]:
         return [item for item in self.comparisons if item.setting == setting and item.metric == metric]
@@ -120,6 +122,7 @@ def analyse(results: Results) -> Analysis:
         costs=costs(results, primary, ["random", *mine]),
         selections=selections(results, primary, ["random", *mine]),
         satellites=satellites(results, core, PRIMARY_METRICS),
+        transfers=transfers(results, PRIMARY_METRICS),
     )  # fmt: skip
 
 

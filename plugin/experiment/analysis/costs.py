@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from plugin.experiment.analysis.results import Results, Setting, Trial, is_random
+from plugin.experiment.analysis.results import Results, Setting, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Cost:
     select          the strategy's own seconds
     score           seconds for all scores, which are computed once and shared by every strategy
     peak_mb         the most memory the process had held by then, in all
-    above_random_mb the same per 1,000 utterances of pool beyond what random needed on the same pair
+    extra_mb        what the strategy itself held; where that was not measured, the peak beyond random's
     """
 
     arm: str
@@ -26,7 +26,7 @@ class Cost:
     train_seconds: float | None
     evaluate: float | None
     peak_mb: float | None
-    above_random_mb: float | None
+    extra_mb: float | None
     trials: int
 
 
@@ -66,7 +66,7 @@ def _cost(results: Results, setting: Setting, arm: str) -> Cost:
         train_seconds=_median(trials, lambda trial: trial.seconds.get("train")),
         evaluate=_median(trials, lambda trial: _per_1000(trial, "evaluate", trial.terms("irer")[1])),
         peak_mb=_median(trials, lambda trial: trial.peak_rss_mb),
-        above_random_mb=None if is_random(arm) else _median(trials, lambda trial: _above_random(results, trial)),
+        extra_mb=_median(trials, lambda trial: _extra_mb(results, trial)),
         trials=len(trials),
     )
 
@@ -99,12 +99,13 @@ def _per_1000(trial: Trial, part: str, utterances: float) -> float | None:
     return None if seconds is None or not utterances else 1000.0 * seconds / utterances
 
 
-def _above_random(results: Results, trial: Trial) -> float | None:
-    """A process that has run other trials before holds their peak too, so this is never below 0."""
+def _extra_mb(results: Results, trial: Trial) -> float | None:
+    """A process that has run other trials before holds their peak too, so beyond random is never below 0."""
     base = [other.peak_rss_mb for other in results.random_trials(trial.setting, trial.pair)]
-    if not base or not trial.pool_size:
+    if not trial.pool_size or not (base or trial.select_extra_mb is not None):
         return None
-    return max(0.0, 1000.0 * (trial.peak_rss_mb - min(base)) / trial.pool_size)
+    extra = trial.select_extra_mb
+    return 1000.0 * (max(0.0, trial.peak_rss_mb - min(base)) if extra is None else extra) / trial.pool_size
 
 
 def _median(trials: Sequence[Trial], value: Callable[[Trial], float | None]) -> float | None:

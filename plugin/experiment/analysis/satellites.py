@@ -39,16 +39,27 @@ def _changed_settings(results: Results, metrics: Sequence[str]) -> list[Satellit
     for setting in results.settings:
         if not setting.is_core and strategies(results, setting):
             groups.setdefault((_name(setting), setting.corpus), []).append(setting)
+    return [
+        _satellite(name, corpus, _beside_the_core(results, group, metrics), _pairs(results, group))
+        for (name, corpus), group in groups.items()
+    ]
+
+
+def _beside_the_core(results: Results, group: Sequence[Setting], metrics: Sequence[str]) -> list[Comparison]:
+    """Where a value belongs to one locale (scores from another one), so does the core beside it."""
+    cells: dict[tuple[Setting, frozenset[Pair]], None] = {}
+    for setting in group:
+        pairs = frozenset(_pairs(results, [setting]))
+        cells[replace(setting, extra=(), noise=0.0), pairs] = None
+        cells[setting, pairs] = None
+    every = {pair.locale for pair in _pairs(results, group)}
+    wanted = {arm for setting in group for arm in strategies(results, setting)}
     found = []
-    for (name, corpus), group in groups.items():
-        comparisons: list[Comparison] = []
-        base = dict.fromkeys(replace(setting, extra=(), noise=0.0) for setting in group)
-        pairs = _pairs(results, group)
-        for setting in (*base, *group):
-            wanted = {arm for other in group for arm in strategies(results, other)}
-            arms = [arm for arm in strategies(results, setting) if arm in wanted]
-            comparisons += compare(results, setting, arms, metrics, among=pairs)
-        found.append(_satellite(name, corpus, comparisons, pairs))
+    for setting, pairs in sorted(cells, key=lambda cell: (cell[0].order, sorted(cell[1]))):
+        locales = {pair.locale for pair in pairs}
+        arms = [arm for arm in strategies(results, setting) if arm in wanted]
+        only = locales.pop() if len(locales) == 1 < len(every) else None
+        found += compare(results, setting, arms, metrics, among=pairs, locale=only)
     return found
 
 

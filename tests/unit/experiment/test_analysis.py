@@ -124,8 +124,13 @@ def test_what_a_strategy_costs_is_per_thousand_utterances(analysis: Analysis) ->
     costs = {item.arm: item for item in analysis.costs}
     assert costs["default"].select == pytest.approx(1000 * 3.2 / 9000)
     assert costs["entropy"].score == pytest.approx(1000 * 11 / 9000)
-    assert costs["default"].above_random_mb == pytest.approx(10.0)
-    assert costs["random"].above_random_mb is None
+    assert costs["default"].extra_mb == pytest.approx(10.0)
+    assert costs["random"].extra_mb == 0.0
+
+
+def test_memory_that_was_measured_goes_before_the_process_peak() -> None:
+    rows = [{**row, "select_extra_mb": 4.5} for row in ONE.rows()]
+    assert {item.extra_mb for item in analyse(results_from(rows)).costs} == {pytest.approx(0.5)}
 
 
 def test_what_was_selected_is_described(analysis: Analysis) -> None:
@@ -195,6 +200,40 @@ def test_keys_of_their_own_make_satellites_of_their_own() -> None:
     extras = {item.setting.extra for item in satellite.comparisons}
     assert extras == {(), (("round", 1),), (("round", 2),)}
     assert len([item for item in found.comparisons if item.setting.extra]) == 0
+
+
+def test_a_value_that_belongs_to_one_locale_stands_beside_the_core_there() -> None:
+    one = replace(ONE, locales=("sw-KE",), extra={"scores_from": "th-TH"}, ends=False)
+    other = replace(ONE, locales=("th-TH",), extra={"scores_from": "is-IS"}, ends=False)
+    found = analyse(results_from([*ONE.rows(), *one.rows(), *other.rows()]))
+    satellite = next(item for item in found.satellites if item.name == "scores_from")
+    rows = [(item.locale, dict(item.setting.extra).get("scores_from")) for item in satellite.comparisons
+            if _is(item, "default", "dcer")]  # fmt: skip
+    assert sorted(rows, key=str) == [("sw-KE", "th-TH"), ("sw-KE", None), ("th-TH", "is-IS"), ("th-TH", None)]
+    assert {item.change.pairs for item in satellite.comparisons} == {10}
+
+
+def test_of_half_of_the_domains_both_halves_are_measured() -> None:
+    halves = [("calendar", "qa", "iot"), ("play", "email", "music")]
+    rows = ONE.rows()
+    for number, half in enumerate(halves, 1):
+        gain = {("default", domain): -0.2 if domain in half else 0.1 for other in halves for domain in other}
+        world = replace(
+            ONE, arms=("random", "random-2", "default"), effects={}, domain_effects=gain, ends=False,
+            extra={"domains_half": number}, own_noise=0.005, rng_seed=number,
+        )  # fmt: skip
+        for row in world.rows():
+            row["selected"]["domains"] = {domain: 100 if domain in half else 7 for other in halves for domain in other}
+            rows.append(row)
+    found = {
+        (item.arm, item.where): item.change.value
+        for item in analyse(results_from(rows)).transfers
+        if item.metric == "dcer"
+    }
+    assert found["default", "selected"] == pytest.approx(-0.2, abs=0.01)
+    assert found["default", "other"] == pytest.approx(0.1, abs=0.01)
+    assert found["random", "selected"] == pytest.approx(2**-0.35 - 1, abs=0.03)
+    assert set(found) == {(arm, where) for arm in ("random", "default") for where in ("selected", "other")}
 
 
 def test_compositions_are_shown_from_easy_to_hard_and_an_arm_of_few_pairs_is_no_core_arm() -> None:
