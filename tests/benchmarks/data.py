@@ -19,6 +19,7 @@ from db.session import TransactionMaker, make_engine
 from plugin.corpora.demo import demo_corpus
 from plugin.formats.files import open_records
 from plugin.formats.record import LabelledUtterance, parse_utterance, to_json
+from plugin.quality.selection import near_duplicates
 from plugin.records import Utterance
 from plugin.services import ingest
 from plugin.settings import Settings
@@ -54,17 +55,17 @@ def corpus(size: int, seed: int = 0) -> Sequence[LabelledUtterance]:
 def records(examples: Sequence[LabelledUtterance], size: int, locale: str = LOCALE) -> Iterator[Utterance]:
     """A log of `size` records: the examples in turn, their labels as hypotheses, with scores and times.
 
-    A text that was there already, whatever its case, ends in a number: a round asks about no text twice.
+    A text that was there already, or nearly, ends in two words of its own: a round asks about no text twice.
     """
     random_ = random.Random(0)
-    seen: set[str] = set()
-    for number, example in zip(range(size), itertools.cycle(examples), strict=False):
-        is_new = example.text.lower() not in seen
-        seen.add(example.text.lower())
+    near = near_duplicates([example.text for example in examples]).tolist()
+    every = itertools.cycle(zip(examples, near, strict=True))
+    for number, (example, is_near) in zip(range(size), every, strict=False):
+        is_new = number < len(examples) and not is_near
         yield Utterance(
             id=f"{example.id}-{number}",
             locale=locale,
-            text=example.text if is_new else f"{example.text} {number}",
+            text=example.text if is_new else f"{example.text} {number} n{number}",
             hypothesis=example.label,
             nlu_score=round(random_.random(), 6),
             occurred_at=BEGIN + timedelta(seconds=number),
