@@ -41,11 +41,15 @@ def set_(
     locale: Locale = ANY,
     domain: Domain = ANY,
     preset: Annotated[str | None, typer.Option(help="Start from a preset: paper.")] = None,
-    strategy: Annotated[Strategy | None, typer.Option()] = None,
+    strategy: Annotated[
+        Strategy | None, typer.Option(metavar="STRATEGY", help=f"{', '.join(Strategy)}: see docs/strategies.md.")
+    ] = None,
     budget: Annotated[int | None, typer.Option(help="Items a round, control included.")] = None,
     allocation: Annotated[Allocation | None, typer.Option()] = None,
     control_share: Annotated[float | None, typer.Option(help="Part drawn at random, as the control arm.")] = None,
-    hard_share: Annotated[float | None, typer.Option(help="Part with the highest scores; the rest at random.")] = None,
+    hard_share: Annotated[
+        float | None, typer.Option(help="Part that the strategy puts first; the rest at random.")
+    ] = None,
     nlu_band: Annotated[tuple[float, float] | None, typer.Option(help="LOW HIGH of nlu_score.")] = None,
     exclude_defects: Annotated[bool | None, typer.Option("--exclude-defects/--include-defects")] = None,
     train_on_weak: Annotated[bool | None, typer.Option("--train-on-weak/--no-train-on-weak")] = None,

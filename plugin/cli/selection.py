@@ -15,8 +15,10 @@ from db.repositories import queues as queue_rows
 from db.repositories import selections as selection_rows
 from plugin.cli.errors import CliError
 from plugin.cli.output import console, print_json, print_table, progress_bar
-from plugin.quality.selection import SelectedItem
+from plugin.quality.selection import SelectedItem, needs
+from plugin.records import Strategy
 from plugin.services import selection
+from plugin.services.policies import ANY
 from plugin.wiring import Wiring, get_wiring
 
 app = typer.Typer(no_args_is_help=True, help="Rounds of selection and the queues they fill.")
@@ -74,9 +76,10 @@ def list_(locale: Annotated[str | None, typer.Option()] = None, as_json: AsJson 
     with get_wiring().transaction() as session:
         rows = selection_rows.recent(session, locale=locale)
     fields = ("id", "locale", "created_at", "frame_size", "seed", "superseded_at")
+    shown = [{name: getattr(row, name) for name in fields} | {"strategy": strategies(row)} for row in rows]
     if as_json:
-        return print_json([{name: getattr(row, name) for name in fields} for row in rows])
-    return print_table("rounds", fields, [[getattr(row, name) for name in fields] for row in rows])
+        return print_json(shown)
+    return print_table("rounds", (*fields, "strategy"), [list(round_.values()) for round_ in shown])
 
 
 @app.command()
@@ -87,7 +90,8 @@ def show(
 ) -> None:
     """The items of a round in the order of its queues: rank, record, arms, inclusion probability, score."""
     with get_wiring().transaction() as session:
-        if selection_rows.get(session, selection_id) is None:
+        row = selection_rows.get(session, selection_id)
+        if row is None:
             raise CliError(f"no round has the id {selection_id}; `assay selection list` shows them")
         items = selection_rows.shown_items(session, selection_id, domain)
     if as_json:
@@ -97,7 +101,10 @@ def show(
             [item["rank"], item["id"], item["arms"], item["inclusion_probability"], item["score"], item["text"]]
             for item in queue
         ]
-        print_table(f"round {selection_id}, {name}", (">rank", "id", "arms", ">inclusion", ">score", "text"), rows)
+        strategy = strategy_of(row, name)
+        score = needs(Strategy(strategy)).score or "score"
+        title = f"round {selection_id}, {name}, by {strategy}"
+        print_table(title, (">rank", "id", "arms", ">inclusion", f">{score}", "text"), rows)
     return None
 
 
@@ -120,6 +127,17 @@ def replay(selection_id: Annotated[int, typer.Argument()], as_json: AsJson = Fal
         typer.echo(f"round {selection_id} replays byte for byte: {again}")
 
 
+def strategy_of(row: SelectionRow, domain: str) -> str:
+    name: str = row.policy.get(domain, row.policy[ANY])["strategy"]
+    return name
+
+
+def strategies(row: SelectionRow) -> str:
+    """`el2n`, or with the domains that have a round of their own `el2n; music: k-means`."""
+    own = [f"{domain}: {strategy_of(row, domain)}" for domain in sorted(row.policy) if domain != ANY]
+    return "; ".join([strategy_of(row, ANY), *own])
+
+
 def describe(row: SelectionRow, items: list[SelectedItem]) -> dict[str, Any]:
     domains: dict[str, Counter[str]] = {}
     for item in items:
@@ -129,6 +147,7 @@ def describe(row: SelectionRow, items: list[SelectedItem]) -> dict[str, Any]:
     return {
         "selection": row.id,
         "locale": row.locale,
+        "strategy": strategies(row),
         "eligible": row.frame_size,
         "items": len(items),
         "items_hash": row.items_hash,
@@ -138,7 +157,8 @@ def describe(row: SelectionRow, items: list[SelectedItem]) -> dict[str, Any]:
 
 def print_round(summary: dict[str, Any]) -> None:
     print_table(
-        f"round {summary['selection']} of {summary['locale']}: {summary['items']} of {summary['eligible']} eligible",
+        f"round {summary['selection']} of {summary['locale']} by {summary['strategy']}: "
+        f"{summary['items']} of {summary['eligible']} eligible",
         ["domain", ">items", ">strategy", ">control"],
         [
             [domain, counts["items"], counts.get("strategy", 0), counts.get("control", 0)]

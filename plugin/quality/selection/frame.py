@@ -128,7 +128,7 @@ def _matrix(values: NDArray[np.floating[Any]], name: str, order: Int) -> NDArray
             f"frame features[{name!r}] must be floats of shape ({order.size}, F), "
             f"not {matrix.dtype} of shape {matrix.shape}"
         )
-    return matrix[order]
+    return matrix if (order[1:] > order[:-1]).all() else matrix[order]  # in order already: no second copy of it
 
 
 def _text(value: str) -> bytes:
