@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -247,3 +250,37 @@ def test_a_frame_without_what_the_strategy_needs_is_refused(
 def test_embeddings_may_be_negative() -> None:
     frame = Frame(ids, domain, {}, {"embedding": -np.eye(3)})
     assert len(select(frame, Policy(strategy=Strategy.K_CENTER, budget=2))) == 2
+
+
+REPLAY = """
+import hashlib
+import numpy as np
+from plugin.quality.selection import Frame, select
+from plugin.quality.selection.diversity import DIVERSE
+from plugin.records import Policy
+
+ids = np.arange(3000)
+widths = {"domain_probs": 18, "intent_probs": 60, "slot_mass": 55, "embedding": 100}
+features = {name: (ids[:, None] * np.arange(3, 3 + width) ** 3 % 1009 / 1024) ** 4 for name, width in widths.items()}
+frame = Frame(ids, np.array(["music", "weather"])[ids % 2], {"joint_uncertainty": ids * 37 % 1000 / 1000}, features)
+for strategy in DIVERSE:
+    items = select(frame, Policy(strategy=strategy, budget=100))
+    print(strategy, hashlib.sha256(repr(items).encode()).hexdigest())
+"""
+
+
+def test_another_processor_and_other_threads_choose_the_same_bytes() -> None:
+    """OpenBLAS adds in another order under each of these; where numpy has another BLAS, all are alike anyway."""
+    kernels: tuple[dict[str, str], ...] = (
+        {},
+        {"OPENBLAS_CORETYPE": "Prescott"},
+        {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "2"},
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", REPLAY], env=os.environ | kernel, capture_output=True, text=True, check=True
+        ).stdout
+        for kernel in kernels
+    }
+    assert len(said) == 1
+    assert said.pop().count("\n") == len(DIVERSE)

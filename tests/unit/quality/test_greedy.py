@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from skactiveml.pool import CoreSet  # scikit-activeml's farthest-first traversal
 
 from plugin.quality.selection.greedy import Places, facility_location, k_center, k_means_plus_plus, whole_weights
-from plugin.quality.selection.points import Points
+from plugin.quality.selection.points import OuterProducts, Points
 from plugin.quality.selection.sampling import Lots
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
@@ -207,3 +207,45 @@ def test_no_weight_vanishes_and_ratios_stay() -> None:
     whole = whole_weights(np.array([1.0, 0.25, 0.0, 1e-12]), bits=20)
     assert whole.tolist() == [2**20, 2**18, 1, 1]
     assert whole_weights(np.zeros(3), bits=20).tolist() == [1, 1, 1]
+
+
+def test_the_orders_are_pinned_for_ever() -> None:
+    """A stored round must replay under every later version: these rows may never change."""
+    size = 400
+    grid = np.arange(size)[:, None] * np.array([37, 101, 211, 307, 401]) % 509 / 512
+    lots, weights = Lots(np.arange(size), seed=5), np.arange(size) % 7 / 8
+    assert k_means_plus_plus(Points(grid), weights, one_group(size, 9), lots).tolist() == [
+        314,
+        144,
+        20,
+        136,
+        340,
+        16,
+        188,
+        264,
+        342,
+    ]
+    assert k_center(Points(grid), one_group(size, 9), lots).tolist() == [271, 0, 373, 179, 41, 113, 166, 345, 121]
+    assert facility_location(Points(grid), weights, one_group(size, 9), lots).tolist() == [
+        316,
+        53,
+        151,
+        275,
+        398,
+        38,
+        217,
+        189,
+        184,
+    ]
+    outer = OuterProducts(Points(grid[:, :3]), Points(grid[:, 3:]))
+    assert k_means_plus_plus(outer, weights, one_group(size, 9), lots, long_first=True).tolist() == [
+        313,
+        146,
+        18,
+        125,
+        340,
+        10,
+        184,
+        251,
+        341,
+    ]
