@@ -6,7 +6,7 @@ Importing this module loads torch. The scoring and evaluation workers do so at s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,11 @@ class TorchTrainer:
             schedule = config.schedule(schedule_size)
             config = replace(config, batch_size=schedule.batch_size, steps=schedule.steps, epochs=None)
         return train(examples, dev, config, progress)
+
+
+def model_defaults() -> dict[str, Any]:
+    """What training does unless it is told otherwise: the experiment keeps it beside its results."""
+    return asdict(TrainConfig())
 
 
 def trainer(settings: Settings) -> Trainer:

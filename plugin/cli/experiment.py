@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,11 +18,13 @@ from plugin.corpora.templates import TemplatesError
 from plugin.experiment import arms, manifest, runner
 from plugin.experiment.estimate import Estimate, calibrate, estimate
 from plugin.experiment.grid import LABELS, POOLS, Grid, Trial
+from plugin.experiment.laboratory import Laboratory, signals_of
 from plugin.experiment.presets import PRESETS, Preset
 from plugin.experiment.results import ResultsError
+from plugin.experiment.satellites import SATELLITES, satellite_trials
 from plugin.experiment.setup import DEV, TEST, Setup
 from plugin.experiment.sources import SourceError, find
-from plugin.experiment.workers import Laboratory, one_thread
+from plugin.experiment.workers import one_thread
 from plugin.formats.record import gold_to_json
 
 app = typer.Typer(help="Check on public data that selection beats random choice.", no_args_is_help=True)
@@ -46,6 +49,7 @@ def run(
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds 0 to N - 1: draws of trusted data and pool.")] = None,
     further_budgets: Annotated[str | None, typer.Option(help="Budgets of the arm random alone.")] = None,
     baselines: Annotated[bool | None, typer.Option(help="Also the arms nothing and everything.")] = None,
+    satellites: Annotated[str | None, typer.Option(help=f"Further questions, or all: {', '.join(SATELLITES)}.")] = None,
     trusted: Annotated[int, typer.Option(min=1, help="Gold utterances to begin with.")] = 1000,
     dev: Annotated[int, typer.Option(min=1, help="Size of dev, if a corpus has none of its own.")] = 500,
     test: Annotated[int, typer.Option(min=1, help="Size of test, if a corpus has none of its own.")] = 2000,
@@ -63,32 +67,36 @@ def run(
         chosen = _preset(preset)
         setup = Setup(trusted=trusted, dev=dev, test=test, epochs=epochs, evaluate_on=evaluate_on, device=device)
         sources = find(corpus or [str(_demo(out))], _words(locales) or None)
+        places = [source.place for source in sources]
+        draws = range(seeds or chosen.seeds)
+        further = tuple(SATELLITES) if satellites == "all" else _words(satellites) or chosen.satellites
         grid = Grid(
-            places=[source.place for source in sources],
-            seeds=range(seeds or chosen.seeds),
+            places=places,
+            seeds=draws,
             pools=_each_of(_words(pools) or chosen.pools, POOLS, "pool"),
             labels=_each_of(_words(labels) or chosen.labels, LABELS, "labels"),
             budgets=_shares(budgets) or chosen.budgets,
             arms=_words(strategies) or chosen.arms,
             further_budgets=chosen.further_budgets if further_budgets is None else _shares(further_budgets),
             baselines=chosen.baselines if baselines is None else baselines,
+            satellites=satellite_trials(further, places, draws),
         )
-        for name in grid.arms:
-            arms.parse(name)
-        about = manifest.merge(manifest.read(out), manifest.describe(setup, sources))
-        trials = runner.left_to_do(grid.trials(), out)
-        laboratory = Laboratory(setup, {source.place: source for source in sources})
+        every = grid.trials()
+        names = {trial.arm for trial in every}
+        about = manifest.merge(manifest.read(out), manifest.describe(setup, sources, names, _model_defaults()))
+        trials = runner.left_to_do(every, out)
+        laboratory = Laboratory(setup, {source.place: source for source in sources}, signals_of(names))
         expected = _estimate(laboratory, trials)
-        _say(expected, len(grid.trials()), team)
+        _say(expected, len(every), team)
         if not dry_run and trials:
-            about["runs"].append(manifest.this_run(_command(), _grid_to_json(grid), team))
+            about["runs"].append(manifest.this_run(_command(), _grid_to_json(grid, further), team))
             manifest.write(out, about)
             _run(laboratory, trials, out, team, time_limit if time_limit is not None else chosen.time_limit_minutes)
     except EXPECTED as error:
         raise CliError(str(error)) from error
     if as_json:
-        left = len(runner.left_to_do(grid.trials(), out))
-        print_json({"trials": len(grid.trials()), "left": left, "worker_seconds": round(expected.seconds)})
+        left = len(runner.left_to_do(every, out))
+        print_json({"trials": len(every), "left": left, "worker_seconds": round(expected.seconds)})
 
 
 def _run(laboratory: Laboratory, trials: list[Trial], out: Path, workers: int, minutes: float | None) -> None:
@@ -106,6 +114,13 @@ def _run(laboratory: Laboratory, trials: list[Trial], out: Path, workers: int, m
     if done < len(trials):
         errors.print(f"{len(trials) - done} trials are left; the same command goes on from there.")
     errors.print(f"Results are in {out}.")
+
+
+def _model_defaults() -> dict[str, Any]:
+    with one_thread():
+        from plugin.wiring_ml import model_defaults  # torch takes seconds to load: not for every command
+
+        return model_defaults()
 
 
 def _estimate(laboratory: Laboratory, trials: list[Trial]) -> Estimate:
@@ -171,12 +186,13 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _grid_to_json(grid: Grid) -> dict[str, Any]:
+def _grid_to_json(grid: Grid, satellites: Sequence[str]) -> dict[str, Any]:
     return {
         "places": [list(place) for place in grid.places],
         "seeds": list(grid.seeds),
         **{name: list(getattr(grid, name)) for name in ("pools", "labels", "budgets", "arms", "further_budgets")},
         "baselines": grid.baselines,
+        "satellites": list(satellites),
     }
 
 

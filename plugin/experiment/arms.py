@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 from plugin.records import Allocation, Policy, Strategy
@@ -24,6 +24,8 @@ ALIASES: Mapping[str, str] = {
     "el2n-0-100": "el2n:0",
     "el2n-hard": "el2n:1",
 }
+# The trial has these itself, or they are not of selecting.
+_OF_THE_TRIAL = ("budget", "seed", "control_share", "nlu_band", "exclude_defects", "train_on_weak")
 # Far enough apart that no two worlds share a draw.
 _SEED_STEP = 1_000_003
 
@@ -42,7 +44,6 @@ class Arm:
     name: str
     policy: Policy
     seed_offset: int = 0
-    options: Mapping[str, str] = field(default_factory=dict)
 
     def seed(self, world_seed: int) -> int:
         return world_seed + self.seed_offset
@@ -65,6 +66,14 @@ def parse(name: str) -> Arm:
     if allocation:
         policy = _changed(policy, name, allocation=_member(Allocation, allocation, name))
     return Arm(name, policy, _offset(strategy_part))
+
+
+def describe(name: str) -> dict[str, object]:
+    """What the arm's policy says of how to select; empty of a baseline."""
+    if name in BASELINES:
+        return {}
+    values = asdict(parse(name).policy)
+    return {field: value for field, value in values.items() if field not in _OF_THE_TRIAL}
 
 
 def _base(part: str, name: str) -> Policy:

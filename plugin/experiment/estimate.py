@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from plugin.experiment.arms import EVERYTHING, NOTHING
+from plugin.experiment.choosing import ROUNDS
 from plugin.experiment.grid import WHOLE, Trial, units
+from plugin.experiment.laboratory import Laboratory
 from plugin.experiment.setup import Setup
 from plugin.experiment.sources import Source
-from plugin.experiment.workers import Laboratory
 
 # Of a world's pool, what lies in the window or outside of it; differs by corpus, hence an estimate.
 _SHARE_OF_PART = 0.3
@@ -57,16 +58,23 @@ def calibrate(laboratory: Laboratory) -> Speed:
 def estimate(
     trials: Sequence[Trial], setup: Setup, sources: Mapping[tuple[str, str], Source], speed: Speed
 ) -> Estimate:
-    """What is left to do: the worlds are made anew for each unit of trials."""
+    """What is left to do: a world is made anew for each unit of trials."""
     work = units(trials)
     seconds = 0.0
     for unit in work:
         world = unit[0].world
         pool = max(1, sources[world.corpus, world.locale].utterances - setup.trusted - setup.dev - setup.test)
-        seconds += setup.trusted * setup.seed_epochs * speed.seed_train + (pool + setup.dev) * speed.seed_predict
+        seed_model = setup.trusted * setup.seed_epochs * speed.seed_train + (pool + setup.dev) * speed.seed_predict
+        seconds += seed_model * (1 + _further_models(unit))
         for trial in unit:
             seconds += _size(trial, setup, pool) * setup.epochs * speed.train + setup.test * speed.predict
     return Estimate(len(trials), len(work), seconds)
+
+
+def _further_models(unit: Sequence[Trial]) -> int:
+    """Satellites train models of their own to score with: shared by the arms, but for those of several rounds."""
+    shared = {trial.extra for trial in unit if trial.extra and not trial.option(ROUNDS)}
+    return len(shared) + sum(int(trial.option(ROUNDS) or 1) - 1 for trial in unit)
 
 
 def _size(trial: Trial, setup: Setup, pool: int) -> float:

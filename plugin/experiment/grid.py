@@ -8,11 +8,11 @@ wherever it stops, every locale has about as many seeds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from plugin.experiment.arms import EVERYTHING, NOTHING
+from plugin.experiment.arms import EVERYTHING, NOTHING, RANDOM
 
 WHOLE, WINDOW, OUTSIDE = "whole", "window", "outside"
 POOLS = (WHOLE, WINDOW, OUTSIDE)
@@ -23,6 +23,9 @@ PRIMARY_BUDGET = 10.0
 EVERYTHING_BUDGET = 100.0
 # After the primary comparison: the rest of its setting, the paper's setting, the other two.
 SETTINGS = ((WHOLE, REVIEWED), (WINDOW, WEAK), (WHOLE, WEAK), (WINDOW, REVIEWED), (OUTSIDE, REVIEWED), (OUTSIDE, WEAK))
+
+Extra = tuple[tuple[str, str | int], ...]
+Cell = tuple[str, str, float, str]  # pool, labels, budget, arm
 
 
 class WorldKey(NamedTuple):
@@ -41,6 +44,7 @@ class Trial:
     labels  `reviewed` (gold) or `weak` (the hypothesis)
     noise   per cent of the labels that are made wrong
     budget  per cent of that part of the pool
+    extra   what a satellite does differently, such as ("rounds", 3): see `plugin.experiment.satellites`
     """
 
     corpus: str
@@ -51,6 +55,7 @@ class Trial:
     noise: float
     budget: float
     arm: str
+    extra: Extra = ()
 
     @property
     def world(self) -> WorldKey:
@@ -61,12 +66,18 @@ class Trial:
         """Names the trial in the results: the same trial is never run twice."""
         return (
             f"{self.corpus}/{self.locale}/{self.seed}/{self.pool}/{self.labels}"
-            f"/n{self.noise:g}/b{self.budget:g}/{self.arm}"
+            f"/n{self.noise:g}/b{self.budget:g}/{self.arm}" + "".join(f"/{name}={value}" for name, value in self.extra)
         )
 
+    def option(self, name: str) -> str | int | None:
+        return dict(self.extra).get(name)
+
     def to_json(self) -> dict[str, Any]:
-        values = asdict(self)
-        return {**values, "noise": _whole(self.noise), "budget": _whole(self.budget)}
+        values = {name: getattr(self, name) for name in _FIELDS}
+        return {**values, "noise": _whole(self.noise), "budget": _whole(self.budget), **dict(self.extra)}
+
+
+_FIELDS = ("corpus", "locale", "seed", "pool", "labels", "noise", "budget", "arm")
 
 
 def trial_from_json(values: dict[str, Any]) -> Trial:
@@ -74,6 +85,7 @@ def trial_from_json(values: dict[str, Any]) -> Trial:
     return Trial(
         str(values["corpus"]), str(values["locale"]), int(values["seed"]), str(values["pool"]),
         str(values["labels"]), float(values["noise"]), float(values["budget"]), str(values["arm"]),
+        tuple((name, value) for name, value in values.items() if name not in _FIELDS),
     )  # fmt: skip
 
 
@@ -83,7 +95,10 @@ def _whole(value: float) -> float | int:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """`further_budgets` are those of the arm `random` alone: the curve that says how many labels were saved."""
+    """`further_budgets` are those of the arm `random` alone: the curve that says how many labels were saved.
+
+    `satellites` come last, as they are given.
+    """
 
     places: Sequence[tuple[str, str]]  # (corpus, locale)
     seeds: Sequence[int]
@@ -92,8 +107,8 @@ class Grid:
     budgets: Sequence[float]
     arms: Sequence[str]
     further_budgets: Sequence[float] = ()
-    noise: float = 0.0
     baselines: bool = True
+    satellites: Sequence[Trial] = ()
 
     def trials(self) -> list[Trial]:
         """Every trial once, in the order in which they run."""
@@ -101,37 +116,29 @@ class Grid:
 
     def blocks(self) -> list[list[Trial]]:
         primary = [PRIMARY_BUDGET] if PRIMARY_BUDGET in self.budgets else []
-        others = [budget for budget in self.budgets if budget not in primary]
         settings = [(pool, labels) for pool, labels in SETTINGS if pool in self.pools and labels in self.labels]
-        blocks = []
-        for number, (pool, labels) in enumerate(settings):
-            first = number == 0
-            curve = [(budget, "random") for budget in self.further_budgets]
-            head = [(budget, arm) for budget in primary for arm in self.arms]
-            tail = [(budget, arm) for budget in others for arm in self.arms] + curve
-            parts = [head, tail] if first else [head + tail]
-            blocks += [self._block(pool, labels, part) for part in parts]
+        nothing = [(NONE, NONE, 0.0, NOTHING)] if self.baselines else []
+        first = [(*setting, budget, arm) for setting in settings[:1] for budget in primary for arm in self.arms]
+        blocks = [self._block([*nothing, *first])]
+        blocks += [self._block(self._cells(setting)) for setting in settings]
         if self.baselines:
-            blocks[:1] = [self._block(NONE, NONE, [(0.0, NOTHING)], noise=0.0), *blocks[:1]]
-            blocks = [_interleaved(blocks[:2]), *blocks[2:]]
-            blocks += [self._block(pool, labels, [(EVERYTHING_BUDGET, EVERYTHING)]) for pool, labels in settings]
-        return [block for block in blocks if block]
+            blocks.append(self._block([(*setting, EVERYTHING_BUDGET, EVERYTHING) for setting in settings]))
+        return [block for block in [*blocks, list(self.satellites)] if block]
 
-    def _block(
-        self, pool: str, labels: str, cells: Iterable[tuple[float, str]], noise: float | None = None
-    ) -> list[Trial]:
+    def _cells(self, setting: tuple[str, str]) -> list[Cell]:
+        """Of one setting, the primary budget first."""
+        budgets = sorted(self.budgets, key=lambda budget: budget != PRIMARY_BUDGET)
+        cells = [(*setting, budget, arm) for budget in budgets for arm in self.arms]
+        return cells + [(*setting, budget, RANDOM) for budget in self.further_budgets]
+
+    def _block(self, cells: Sequence[Cell]) -> list[Trial]:
+        """Seeds outermost, then worlds; a block's cells follow each other in a world, which is made once for them."""
         return [
-            Trial(corpus, locale, seed, pool, labels, self.noise if noise is None else noise, budget, arm)
+            Trial(corpus, locale, seed, pool, labels, 0.0, budget, arm)
             for seed in self.seeds
             for corpus, locale in self.places
-            for budget, arm in cells
+            for pool, labels, budget, arm in cells
         ]
-
-
-def _interleaved(blocks: Sequence[Sequence[Trial]]) -> list[Trial]:
-    """Blocks with the same worlds as one: world after world, so that each world is made once."""
-    worlds = dict.fromkeys(trial.world for block in blocks for trial in block)
-    return [trial for world in worlds for block in blocks for trial in block if trial.world == world]
 
 
 def units(trials: Iterable[Trial]) -> list[list[Trial]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from plugin import __version__
+from plugin.experiment import arms
 from plugin.experiment.setup import Setup
 from plugin.experiment.sources import Source
 
@@ -24,11 +25,15 @@ class ManifestError(ValueError):
     """The folder is of another experiment: what differs, and what to do."""
 
 
-def describe(setup: Setup, sources: Sequence[Source]) -> dict[str, Any]:
+def describe(
+    setup: Setup, sources: Sequence[Source], arm_names: Iterable[str], model: Mapping[str, Any]
+) -> dict[str, Any]:
     """All that decides the result of a trial; a corpus by its content, for a path says nothing elsewhere."""
     return {
         "format": FORMAT,
         "setup": setup.to_json(),
+        "model": dict(model),
+        "arms": {name: arms.describe(name) for name in sorted(set(arm_names))},
         "corpora": {
             f"{source.corpus}/{source.locale}": {
                 "file": source.path.name,
@@ -62,20 +67,29 @@ def merge(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str,
     """The manifest of a folder in which this experiment goes on.
 
     Raises:
-        ManifestError: other options, or other content of a corpus; a grid that grew is welcome.
+        ManifestError: other options, other content of a corpus, or an arm (`default`) that means another thing; a
+            grid that grew is welcome.
     """
     if before is None:
         return {**now, "runs": []}
-    for name, value in now["setup"].items():
-        if before["setup"].get(name) != value:
-            raise ManifestError(
-                f"the folder was begun with {name} {before['setup'].get(name)!r}, not {value!r}: name another folder"
-            )
+    for part in ("setup", "model"):
+        # An option that the folder does not know is new, and its default is what was done before.
+        for name, value in before[part].items():
+            if now[part].get(name, value) != value:
+                raise ManifestError(
+                    f"the folder was begun with {name} {value!r}, not {now[part][name]!r}: name another folder"
+                )
     for place, corpus in now["corpora"].items():
         known = before["corpora"].get(place, corpus)
         if known["sha256"] != corpus["sha256"]:
             raise ManifestError(f"the folder was begun with another {place} ({known['file']}): name another folder")
-    return {**before, "corpora": {**before["corpora"], **now["corpora"]}}
+    for name, arm in now["arms"].items():
+        if before["arms"].get(name, arm) != arm:
+            raise ManifestError(
+                f"in the folder the arm {name} is {before['arms'][name]}, and now it is {arm}: name another folder"
+            )
+    joined = {part: {**before[part], **now[part]} for part in ("corpora", "arms")}
+    return {**before, **joined}
 
 
 def write(folder: Path, manifest: Mapping[str, Any]) -> None:

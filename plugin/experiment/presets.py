@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plugin.experiment.grid import REVIEWED, WEAK, WHOLE, WINDOW
+from plugin.experiment.satellites import SATELLITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Preset:
     seeds: int
     further_budgets: tuple[float, ...] = ()
     baselines: bool = True
+    satellites: tuple[str, ...] = ()
     time_limit_minutes: float | None = None
 
 
@@ -32,5 +34,9 @@ PRESETS: Mapping[str, Preset] = {
     "core": Preset(
         arms=ARMS, budgets=(5.0, 10.0, 20.0), pools=(WHOLE, WINDOW), labels=(REVIEWED, WEAK), seeds=10,
         further_budgets=(40.0,),
+    ),
+    # What docs/benchmark.md has beside it; in the folder of `core` it shares that one's trials.
+    "satellites": Preset(
+        arms=(), budgets=(), pools=(), labels=(), seeds=10, baselines=False, satellites=tuple(SATELLITES),
     ),
 }  # fmt: skip

@@ -18,7 +18,8 @@ from typing import Any
 
 from plugin.experiment import results
 from plugin.experiment.grid import Trial, units
-from plugin.experiment.workers import Failed, Finished, Gone, Laboratory, Report, one_thread, work
+from plugin.experiment.laboratory import Laboratory
+from plugin.experiment.workers import Failed, Finished, Gone, Report, one_thread, work
 
 OnResult = Callable[[dict[str, Any]], None]
 

@@ -43,15 +43,7 @@ class Setup:
             raise ValueError(f"evaluate_on must be {TEST} or {DEV}, not {self.evaluate_on!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """What decides the results, the product's defaults among it; the device does not."""
-        policy = Policy()
+        """What decides the results, with the window of the product's policy; the device does not."""
         values = asdict(self)
         del values["device"]
-        return values | {
-            "nlu_band": list(policy.nlu_band),
-            "default_arm": {
-                "strategy": policy.strategy.value,
-                "hard_share": policy.hard_share,
-                "allocation": policy.allocation.value,
-            },
-        }
+        return {**values, "nlu_band": list(Policy().nlu_band)}

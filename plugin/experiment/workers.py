@@ -5,45 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from plugin.experiment.grid import Trial, WorldKey
-from plugin.experiment.setup import Setup
-from plugin.experiment.sources import Source
+from plugin.experiment.grid import Trial
+from plugin.experiment.laboratory import Laboratory
 from plugin.experiment.trials import run_trial
-from plugin.experiment.world import World, make_world
-from plugin.services.ports import Trainer
 
 # One thread each: several processes of several threads are slower than the same number of one.
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-@dataclass(frozen=True)
-class Laboratory:
-    """All that a worker needs; it travels to it once."""
-
-    setup: Setup
-    sources: Mapping[tuple[str, str], Source]
-
-    def world(self, key: WorldKey) -> World:
-        return make_world(self.sources[key.corpus, key.locale].read(), self.setup, key.seed, self.seed_trainer())
-
-    def seed_trainer(self) -> Trainer:
-        return self._trainer(self.setup.seed_replicates, {"epochs": self.setup.seed_epochs})
-
-    def trainer(self) -> Trainer:
-        """Of the evaluated model: one replicate that sees all it is given."""
-        return self._trainer(1, {"epochs": self.setup.epochs, "bag_fraction": 1.0})
-
-    def _trainer(self, replicates: int, config: Mapping[str, Any]) -> Trainer:
-        from plugin.wiring_ml import TorchTrainer  # torch takes seconds to load, and only workers need it
-
-        return TorchTrainer(self.setup.device, replicates, {"batch_size": self.setup.batch_size, **config})
 
 
 @dataclass(frozen=True)
@@ -94,9 +68,7 @@ def work(laboratory: Laboratory, tasks: Queue[Sequence[Trial] | None], reports: 
 
 
 def _run_unit(laboratory: Laboratory, unit: Sequence[Trial], reports: Queue[Report], stop: Event) -> None:
-    world = laboratory.world(unit[0].world)
-    trainer = laboratory.trainer()
     for trial in unit:
         if stop.is_set():
             return
-        reports.put(Finished(run_trial(world, trial, trainer)))
+        reports.put(Finished(run_trial(laboratory, trial)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from plugin.corpora.simulate import WslOptions, WslPool, label_pool
 from plugin.corpora.split import Split, split_corpus
-from plugin.experiment.grid import OUTSIDE, WHOLE, WINDOW
+from plugin.experiment.grid import POOLS, WHOLE, WINDOW
 from plugin.experiment.setup import DEV, Setup
 from plugin.formats.record import LabelledUtterance
-from plugin.quality.selection import Frame
-from plugin.records import Hypothesis, Policy, Vocabulary
+from plugin.quality.selection import Frame, near_duplicates, needs
+from plugin.records import Hypothesis, Policy, Strategy, TrainingExample, Vocabulary
 from plugin.services.ports import Floats, Prediction, Scorer, Trainer
 from plugin.services.scoring import columns
 
@@ -51,6 +51,7 @@ class World:
 
     seed: int
     trusted: list[LabelledUtterance]
+    dev: list[LabelledUtterance]
     evaluation: list[LabelledUtterance]
     pool: WslPool
     vocabulary: Vocabulary
@@ -66,24 +67,47 @@ class World:
     def gold(self) -> list[Hypothesis]:
         return [row.label for row in self.pool.truth]
 
+    def examples(
+        self, rows: Iterable[int], labels: Mapping[int, Hypothesis] | Sequence[Hypothesis]
+    ) -> list[TrainingExample]:
+        """Those rows of the pool, each with its place in `labels`, to be trained on."""
+        truth = self.pool.truth
+        return [TrainingExample(truth[row].id, truth[row].locale, truth[row].text, labels[row]) for row in rows]
+
     def eligible(self, pool: str) -> Bool:
-        """(N,): which utterances the part of the pool holds. The window is that of a policy: band and no defect."""
+        """(N,): the rows of a frame over that part of the pool, as production makes it.
+
+        The window is that of a policy: NLU band and no defect. Of near-duplicates the oldest is in, and none of
+        what is trusted already.
+        """
+        if pool not in POOLS:
+            raise ValueError(f"unknown pool {pool!r}")
+        rows = np.flatnonzero(self._part(pool))
+        drops = near_duplicates([self.pool.truth[row].text for row in rows], (row.text for row in self.trusted))
+        eligible = np.zeros(self.size, dtype=np.bool_)
+        eligible[rows[~drops]] = True
+        return eligible
+
+    def _part(self, pool: str) -> Bool:
         if pool == WHOLE:
             return np.ones(self.size, dtype=np.bool_)
         low, high = Policy().nlu_band
         nlu = np.array([row.nlu_score for row in self.pool.utterances], dtype=np.float64)
         defect = np.array([row.defect for row in self.pool.utterances], dtype=np.bool_)
         inside = (low <= nlu) & (nlu <= high)
-        if pool not in (WINDOW, OUTSIDE):
-            raise ValueError(f"unknown pool {pool!r}")
         return (inside if pool == WINDOW else ~inside) & ~defect
 
-    def frame(self, labelled: Labelled, rows: Bool) -> Frame:
-        """The frame of a round over those rows; an utterance's id is its place in the pool."""
+    def frame(self, labelled: Labelled, rows: Bool, strategy: Strategy) -> Frame:
+        """The frame of a round over those rows, with what the strategy looks at; an id is a place in the pool."""
         ids = np.flatnonzero(rows)
+        wanted = needs(strategy)
         domains = np.array([hypothesis.domain for hypothesis in labelled.hypotheses], dtype=np.str_)
-        scores = {name: column[ids] for name, column in labelled.scores.items()}
-        return Frame(ids, domains[ids], scores, {name: matrix[ids] for name, matrix in labelled.features.items()})
+        return Frame(
+            ids,
+            domains[ids],
+            {name: column[ids] for name, column in labelled.scores.items() if name == wanted.score},
+            {name: matrix[ids] for name, matrix in labelled.features.items() if name in wanted.features},
+        )
 
     def with_noise(self, per_cent: float) -> Labelled:
         """The pool as it were had `per_cent` of its hypotheses been replaced, and its scores with it."""
@@ -125,7 +149,7 @@ def make_world(rows: Sequence[LabelledUtterance], setup: Setup, seed: int, train
         WorldError: a corpus without what `evaluate_on` needs.
         SplitError: a corpus that is too small.
     """
-    split, evaluation = _split(rows, setup, seed)
+    split = _split(rows, setup, seed)
     begun = time.perf_counter()
     scorer = trainer.train(split.trusted, split.dev, seed=seed, replicates=setup.seed_replicates)
     trained = time.perf_counter()
@@ -142,7 +166,8 @@ def make_world(rows: Sequence[LabelledUtterance], setup: Setup, seed: int, train
     return World(
         seed=seed,
         trusted=split.trusted,
-        evaluation=evaluation,
+        dev=split.dev,
+        evaluation=split.test,
         pool=label_pool(split.pool, _Predicted(prediction, scorer.vocabulary), options),
         vocabulary=scorer.vocabulary,
         prediction=prediction,
@@ -160,11 +185,12 @@ def score(scorer: Scorer, rows: Sequence[LabelledUtterance], hypotheses: Sequenc
 def _labelled(hypotheses: Sequence[Hypothesis], prediction: Prediction, vocabulary: Vocabulary) -> Labelled:
     number = {domain: index for index, domain in enumerate(vocabulary.domains)}
     labels = np.array([number.get(hypothesis.domain, -1) for hypothesis in hypotheses], dtype=np.int64)
-    return Labelled(list(hypotheses), columns(prediction, labels), features(prediction))
+    scores = {name: column.astype(np.float32) for name, column in columns(prediction, labels).items()}
+    return Labelled(list(hypotheses), scores, features(prediction))
 
 
 def features(prediction: Prediction) -> dict[str, Floats]:
-    """What strategies compare utterances by, (N, F) each, at the precision at which production keeps them."""
+    """What strategies compare utterances by, (N, F) each; this and scores at the precision that production keeps."""
     found = {
         "domain_probs": prediction.domain_probs.mean(axis=0, dtype=np.float64),
         "intent_probs": prediction.intent_probs.mean(axis=0),
@@ -197,11 +223,10 @@ def _next_that_differs(labels: Sequence[Hypothesis], start: int, label: Hypothes
     return label
 
 
-def _split(rows: Sequence[LabelledUtterance], setup: Setup, seed: int) -> tuple[Split, list[LabelledUtterance]]:
+def _split(rows: Sequence[LabelledUtterance], setup: Setup, seed: int) -> Split:
     if setup.evaluate_on == DEV:
         rows = _for_development(rows, setup.extra)
-    split = split_corpus(rows, trusted=setup.trusted, dev=setup.dev, test=setup.test, seed=seed)
-    return split, split.test
+    return split_corpus(rows, trusted=setup.trusted, dev=setup.dev, test=setup.test, seed=seed)
 
 
 def _for_development(rows: Sequence[LabelledUtterance], extra: int) -> list[LabelledUtterance]:
