@@ -58,8 +58,21 @@ class Settings(BaseSettings):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     torch_threads: int = Field(default=0, ge=0, description="0: as torch decides")
     replicates: int = Field(default=5, ge=1, le=50)
+    snapshots: int = Field(
+        default=0, ge=0, le=50, description="epochs a new model keeps, for variability and forgetting; 0: off"
+    )
+    dropout_passes: int = Field(
+        default=0, ge=0, le=100, description="passes with dropout a new model makes over an utterance; 0: off"
+    )
     ready_file: Path | None = Field(default=None, description="a worker or beat makes this file when it is ready")
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @field_validator("snapshots", "dropout_passes")
+    @classmethod
+    def _is_none_or_several(cls, number: int) -> int:
+        if number == 1:
+            raise ValueError("must be 0, for none, or at least 2: one alone has nothing to differ from")
+        return number
 
     @field_validator("database_url")
     @classmethod

@@ -27,7 +27,7 @@ SCORERS_KEPT = 4
 
 @dataclass(frozen=True)
 class TorchTrainer:
-    """`config` holds fields of `TrainConfig` other than its defaults: the experiment's, which fix the schedule."""
+    """`config` holds fields of `TrainConfig` other than its defaults, such as those that fix the schedule."""
 
     device: str
     replicates: int
@@ -56,7 +56,9 @@ def model_defaults() -> dict[str, Any]:
 
 
 def trainer(settings: Settings) -> Trainer:
-    return TorchTrainer(use_device(settings), settings.replicates)
+    """Snapshots and passes belong to the models trained from now on: all scores of one model have them, or none."""
+    signals = {"snapshots": settings.snapshots, "dropout_passes": settings.dropout_passes}
+    return TorchTrainer(use_device(settings), settings.replicates, signals)
 
 
 def workshop(settings: Settings) -> Workshop:

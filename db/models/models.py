@@ -34,6 +34,12 @@ class ModelVersion(Base):
         CheckConstraint("kind IN ('ensemble', 'external')", name="kind_is_known"),
         CheckConstraint("replicates >= 1", name="replicates_at_least_one"),
         CheckConstraint("kind = 'external' OR (uri IS NOT NULL AND sha256 IS NOT NULL)", name="ensemble_has_weights"),
+        CheckConstraint("el2n_variant IN ('trusted', 'trusted+pool')", name="el2n_variant_is_known"),
+        CheckConstraint("el2n_epoch >= 1", name="el2n_epoch_counts_from_one"),
+        CheckConstraint(
+            "kind = 'external' OR (el2n_variant IS NOT NULL AND el2n_epoch IS NOT NULL)",
+            name="ensemble_says_which_el2n",
+        ),
         CheckConstraint("cardinality(locales) >= 1", name="names_a_locale"),
         Index("ix_model_versions_promoted_at", "promoted_at"),
     )
@@ -58,9 +64,11 @@ class ModelVersion(Base):
 
 
 class Score(Base):
-    """One model version's numbers for one revision. NULL el2n: `el2n_missing` says why.
+    """One model version's numbers for one revision; docs/scores.md says what each is.
 
-    Nats for the entropies; 0 <= el2n <= sqrt 2. The checks leave 1e-6 for the rounding to float32.
+    NULL el2n: `el2n_missing` says why. NULL elsewhere: the model version has no such signal, or the score is of the
+    record's label and it has none.
+    The checks leave 1e-6 for the rounding to float32.
     """
 
     __tablename__ = "scores"
@@ -70,6 +78,18 @@ class Score(Base):
         CheckConstraint("least_confidence BETWEEN -1e-6 AND 1 + 1e-6", name="least_confidence_range"),
         CheckConstraint("el2n BETWEEN 0 AND sqrt(2::float8) + 1e-6", name="el2n_range"),
         CheckConstraint("mutual_information >= -1e-6", name="mutual_information_range"),
+        CheckConstraint("dropout_mutual_information >= -1e-6", name="dropout_mutual_information_range"),
+        CheckConstraint("intent_entropy >= -1e-6", name="intent_entropy_range"),
+        CheckConstraint("token_entropy_mean >= -1e-6", name="token_entropy_mean_range"),
+        CheckConstraint("token_entropy_sum >= -1e-6", name="token_entropy_sum_range"),
+        CheckConstraint("token_entropy_max >= -1e-6", name="token_entropy_max_range"),
+        CheckConstraint("sequence_margin BETWEEN -1e-6 AND 1 + 1e-6", name="sequence_margin_range"),
+        CheckConstraint("joint_uncertainty >= -1e-6", name="joint_uncertainty_range"),
+        CheckConstraint("confidence BETWEEN -1e-6 AND 1 + 1e-6", name="confidence_range"),
+        CheckConstraint("label_confidence BETWEEN -1e-6 AND 1 + 1e-6", name="label_confidence_range"),
+        CheckConstraint("variability BETWEEN -1e-6 AND 0.5 + 1e-6", name="variability_range"),
+        CheckConstraint("forgetting >= 0", name="forgetting_range"),
+        CheckConstraint("num_nulls(label_confidence, variability, forgetting) IN (0, 3)", name="snapshots_together"),
         CheckConstraint("(el2n IS NULL) = (el2n_missing IS NOT NULL)", name="el2n_or_reason"),
         {"postgresql_partition_by": "LIST (model_version_id)"},
     )
@@ -85,8 +105,16 @@ class Score(Base):
     el2n_replicates: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
     el2n_missing: Mapped[str | None]
     mutual_information: Mapped[float | None] = mapped_column(REAL)
+    dropout_mutual_information: Mapped[float | None] = mapped_column(REAL)
+    intent_entropy: Mapped[float | None] = mapped_column(REAL)
     token_entropy_mean: Mapped[float | None] = mapped_column(REAL)
+    token_entropy_sum: Mapped[float | None] = mapped_column(REAL)
     token_entropy_max: Mapped[float | None] = mapped_column(REAL)
+    sequence_margin: Mapped[float | None] = mapped_column(REAL)
+    joint_uncertainty: Mapped[float | None] = mapped_column(REAL)
+    label_confidence: Mapped[float | None] = mapped_column(REAL)
+    variability: Mapped[float | None] = mapped_column(REAL)
+    forgetting: Mapped[float | None] = mapped_column(REAL)
     confidence: Mapped[float | None] = mapped_column(REAL)
     predicted_domain: Mapped[str]
     scored_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))

@@ -19,7 +19,9 @@ def copy_rows(session: Session, table: str, columns: Sequence[str], types: Seque
     with _cursor(session) as cursor, cursor.copy(statement) as copy:
         copy.set_types(types)
         for row in rows:
-            copy.write_row([Jsonb(row[i]) if i in json and row[i] is not None else row[i] for i in range(len(row))])
+            if json:
+                row = [Jsonb(cell) if i in json and cell is not None else cell for i, cell in enumerate(row)]
+            copy.write_row(row)
 
 
 def _cursor(session: Session) -> Cursor[Any]:

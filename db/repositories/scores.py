@@ -17,8 +17,11 @@ from db.repositories.copying import copy_rows
 SCORE_COLUMNS = {
     "model_version_id": "int8", "utterance_id": "int8", "revision": "int8", "entropy": "float4", "margin": "float4",
     "least_confidence": "float4", "el2n": "float4", "el2n_spread": "float4", "el2n_replicates": "float4[]",
-    "el2n_missing": "text", "mutual_information": "float4", "token_entropy_mean": "float4",
-    "token_entropy_max": "float4", "confidence": "float4", "predicted_domain": "text",
+    "el2n_missing": "text", "mutual_information": "float4", "dropout_mutual_information": "float4",
+    "intent_entropy": "float4", "token_entropy_mean": "float4", "token_entropy_sum": "float4",
+    "token_entropy_max": "float4", "sequence_margin": "float4", "joint_uncertainty": "float4",
+    "label_confidence": "float4", "variability": "float4", "forgetting": "float4", "confidence": "float4",
+    "predicted_domain": "text",
 }  # fmt: skip
 FEATURE_COLUMNS = {
     "model_version_id": "int8", "utterance_id": "int8", "revision": "int8", "domain_probs": "bytea",

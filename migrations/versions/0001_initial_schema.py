@@ -54,6 +54,14 @@ def upgrade() -> None:
             "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
         sa.Column("promoted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("el2n_epoch >= 1", name=op.f("ck_model_versions_el2n_epoch_counts_from_one")),
+        sa.CheckConstraint(
+            "el2n_variant IN ('trusted', 'trusted+pool')", name=op.f("ck_model_versions_el2n_variant_is_known")
+        ),
+        sa.CheckConstraint(
+            "kind = 'external' OR (el2n_variant IS NOT NULL AND el2n_epoch IS NOT NULL)",
+            name=op.f("ck_model_versions_ensemble_says_which_el2n"),
+        ),
         sa.CheckConstraint(
             "kind = 'external' OR (uri IS NOT NULL AND sha256 IS NOT NULL)",
             name=op.f("ck_model_versions_ensemble_has_weights"),
@@ -269,8 +277,16 @@ def upgrade() -> None:
         sa.Column("el2n_replicates", postgresql.ARRAY(sa.REAL()), nullable=True),
         sa.Column("el2n_missing", sa.Text(), nullable=True),
         sa.Column("mutual_information", sa.REAL(), nullable=True),
+        sa.Column("dropout_mutual_information", sa.REAL(), nullable=True),
+        sa.Column("intent_entropy", sa.REAL(), nullable=True),
         sa.Column("token_entropy_mean", sa.REAL(), nullable=True),
+        sa.Column("token_entropy_sum", sa.REAL(), nullable=True),
         sa.Column("token_entropy_max", sa.REAL(), nullable=True),
+        sa.Column("sequence_margin", sa.REAL(), nullable=True),
+        sa.Column("joint_uncertainty", sa.REAL(), nullable=True),
+        sa.Column("label_confidence", sa.REAL(), nullable=True),
+        sa.Column("variability", sa.REAL(), nullable=True),
+        sa.Column("forgetting", sa.REAL(), nullable=True),
         sa.Column("confidence", sa.REAL(), nullable=True),
         sa.Column("predicted_domain", sa.Text(), nullable=False),
         sa.Column("scored_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
@@ -282,6 +298,24 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("margin BETWEEN -1e-6 AND 1 + 1e-6", name=op.f("ck_scores_margin_range")),
         sa.CheckConstraint("mutual_information >= -1e-6", name=op.f("ck_scores_mutual_information_range")),
+        sa.CheckConstraint(
+            "dropout_mutual_information >= -1e-6", name=op.f("ck_scores_dropout_mutual_information_range")
+        ),
+        sa.CheckConstraint("intent_entropy >= -1e-6", name=op.f("ck_scores_intent_entropy_range")),
+        sa.CheckConstraint("token_entropy_mean >= -1e-6", name=op.f("ck_scores_token_entropy_mean_range")),
+        sa.CheckConstraint("token_entropy_sum >= -1e-6", name=op.f("ck_scores_token_entropy_sum_range")),
+        sa.CheckConstraint("token_entropy_max >= -1e-6", name=op.f("ck_scores_token_entropy_max_range")),
+        sa.CheckConstraint("sequence_margin BETWEEN -1e-6 AND 1 + 1e-6", name=op.f("ck_scores_sequence_margin_range")),
+        sa.CheckConstraint("joint_uncertainty >= -1e-6", name=op.f("ck_scores_joint_uncertainty_range")),
+        sa.CheckConstraint("confidence BETWEEN -1e-6 AND 1 + 1e-6", name=op.f("ck_scores_confidence_range")),
+        sa.CheckConstraint(
+            "label_confidence BETWEEN -1e-6 AND 1 + 1e-6", name=op.f("ck_scores_label_confidence_range")
+        ),
+        sa.CheckConstraint("variability BETWEEN -1e-6 AND 0.5 + 1e-6", name=op.f("ck_scores_variability_range")),
+        sa.CheckConstraint("forgetting >= 0", name=op.f("ck_scores_forgetting_range")),
+        sa.CheckConstraint(
+            "num_nulls(label_confidence, variability, forgetting) IN (0, 3)", name=op.f("ck_scores_snapshots_together")
+        ),
         sa.ForeignKeyConstraint(["model_version_id"], ["model_versions.id"], name=op.f("fk_scores_model_version_id")),
         sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_scores_utterance_id")),
         sa.PrimaryKeyConstraint("model_version_id", "utterance_id", "revision", name=op.f("pk_scores")),

@@ -87,10 +87,8 @@ def show(
         raise CliError(f"no utterance has the id {external_id!r}" + (f" in source {source!r}" if source else ""))
     if as_json:
         return print_json(found)
-    names = ("entropy", "margin", "least_confidence", "mutual_information", "el2n", "el2n_spread")
-    about = ("source", "revision", "predicted_domain")
+    names = ("source", "revision", "predicted_domain", *scoring.NUMBERS, *scoring.SHOWN_OF_VERSION)
     rows = [
-        *([name.replace("_", " "), *(row[name] for row in found)] for name in about),
         *([name.replace("_", " "), *("–" if row[name] is None else row[name] for row in found)] for name in names),
         ["el2n of each replicate", *(row["el2n_replicates"] or row["el2n_missing"] for row in found)],
     ]

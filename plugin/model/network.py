@@ -145,7 +145,7 @@ class Network:
             context = output + context if layer else output
         # Context is never negative, so padding (0) cannot win the maximum.
         pooled = torch.cat([context.amax(2), context.sum(2) / count, bag, pairs], -1)
-        utterance = self._dense("utterance", pooled).relu()
+        utterance = self._dense("utterance", pooled).relu_()
         if dropout is not None:
             utterance = dropout(utterance, (size, self.sizes.hidden), rates[0])
         return context, utterance
@@ -167,7 +167,7 @@ class Network:
         padded = nnf.pad(x, (0, 0, 1, 1))  # (R, B, T + 2, width)
         windows = torch.cat([padded[:, :, shift : shift + length] for shift in range(3)], -1)
         flat = windows.view(replicates, size * length, 3 * width)
-        return self._dense(f"convolution{layer}", flat).relu().view(replicates, size, length, -1)
+        return self._dense(f"convolution{layer}", flat).relu_().view(replicates, size, length, -1)
 
     def _dense(self, name: str, x: Tensor) -> Tensor:
         """(R, N, inputs) -> (R, N, outputs)"""

@@ -5,7 +5,7 @@ A Celery task composes the three, so no transaction is open during a forward pas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from plugin.services.ports import Floats, Prediction, Scorer
 
 NO_HYPOTHESIS = "the record has no hypothesis"
 NO_REPLICATES = "a source's own scores have no replicates"
+OF_LABEL = frozenset({"el2n", "el2n_spread", "el2n_replicates", "label_confidence", "variability", "forgetting"})
 SENT_BY_NOW = timedelta(minutes=2)
 # A row is seen at its commit, later than its `ingested_at`; no transaction that ingests lasts nearly as long as this.
 COMMITTED_BY_NOW = timedelta(hours=1)
@@ -85,34 +86,48 @@ def read_external(session: Session, first_id: int, last_id: int, *, limit: int |
 def columns(prediction: Prediction, labels: ArrayLike) -> dict[str, Floats]:
     """Every score that a prediction gives, by the name of its column, each (N,): what policies rank by.
 
-    Entropy and its kind are those of the replicates' mean at the final checkpoint, EL2N is of the early one. Pure:
-    production and the benchmark call this one function. docs/scores.md has formula, range and direction of each.
+    A score whose signal the model does not give has no entry. Pure: production and the benchmark call this one
+    function. docs/scores.md has formula, range, direction and unit of each.
 
     Args:
         prediction: of N utterances.
         labels: (N,) integer, each record's own hypothesised domain as its number in the vocabulary, -1 for one
-            outside it. What EL2N says of a record without hypothesis means nothing: the caller leaves it out.
+            outside it. The scores of `OF_LABEL` mean nothing for a record without hypothesis: the caller leaves
+            them out.
 
     Raises:
         ValueError: probabilities or labels that `plugin.quality.scores` refuses.
     """
-    return _columns(prediction, scores.el2n_replicates(prediction.early_domain_probs, labels))
+    return _columns(prediction, labels, scores.el2n_replicates(prediction.early_domain_probs, labels))
 
 
-def _columns(prediction: Prediction, el2n: Floats) -> dict[str, Floats]:
+def _columns(prediction: Prediction, labels: ArrayLike, el2n: Floats) -> dict[str, Floats]:
     """`el2n` is (R, N)."""
     mean = mean_domain_probs(prediction)
-    return {
+    intent = prediction.intent_probs.mean(axis=0, dtype=np.float64)  # (R, N, I) -> (N, I)
+    of_slots = prediction.token_entropy_sum
+    found: dict[str, Floats] = {
         "entropy": scores.entropy(mean),
         "margin": scores.margin(mean),
         "least_confidence": scores.least_confidence(mean),
         "mutual_information": scores.mutual_information(prediction.domain_probs),
         "el2n": el2n.mean(axis=0),
         "el2n_spread": el2n.std(axis=0),
+        "intent_entropy": scores.entropy(intent),
         "token_entropy_mean": prediction.token_entropy_mean,
+        "token_entropy_sum": of_slots,
         "token_entropy_max": prediction.token_entropy_max,
+        "sequence_margin": prediction.sequence_margin,
+        "joint_uncertainty": scores.joint_uncertainty(mean, intent, of_slots),
         "confidence": prediction.confidence,
     }
+    if prediction.dropout_mutual_information is not None:
+        found["dropout_mutual_information"] = prediction.dropout_mutual_information
+    if prediction.snapshot_domain_probs is not None:
+        course = scores.cartography(prediction.snapshot_domain_probs, labels)
+        found["label_confidence"], found["variability"] = course
+        found["forgetting"] = scores.forgetting(prediction.snapshot_domain_probs, labels).astype(np.float64)
+    return found
 
 
 def mean_domain_probs(prediction: Prediction) -> Floats:
@@ -131,32 +146,31 @@ def compute(batch: Batch, scorer: Scorer) -> Scored:
     index = {domain: number for number, domain in enumerate(domains)}
     labels = np.array([index.get(row.domain or "", -1) for row in rows])
     el2n = scores.el2n_replicates(prediction.early_domain_probs, labels)  # (R, N)
-    found = _columns(prediction, el2n)
+    values: dict[str, list[Any]] = {
+        name: column.tolist() for name, column in _columns(prediction, labels, el2n).items()
+    }
+    values["el2n_replicates"] = el2n.T.tolist()
     mean = mean_domain_probs(prediction)
-    best = mean.argmax(axis=1)
-    return Scored(
-        [
-            score_row(batch.version.id, row, number, found, el2n[:, number], domains[best[number]])
-            for number, row in enumerate(rows)
-        ],
-        list(feature_rows(batch, prediction, mean)),
-    )
+    values["predicted_domain"] = [domains[best] for best in mean.argmax(axis=1).tolist()]
+    unlabelled = [number for number, row in enumerate(rows) if row.domain is None]
+    values["el2n_missing"] = [None] * len(rows)
+    for number in unlabelled:
+        values["el2n_missing"][number] = NO_HYPOTHESIS
+        for name in OF_LABEL & values.keys():
+            values[name][number] = None
+    return Scored(score_rows_of(batch, values), list(feature_rows(batch, prediction, mean)))
 
 
-def score_row(
-    version_id: int, row: Unscored, number: int, columns: dict[str, Floats], replicates: Floats, domain: str
-) -> tuple[Any, ...]:
-    value = {name: float(column[number]) for name, column in columns.items()}
-    has_label = row.domain is not None
-    return (
-        version_id, row.id, row.revision, value["entropy"], value["margin"], value["least_confidence"],
-        value["el2n"] if has_label else None,
-        value["el2n_spread"] if has_label else None,
-        replicates.tolist() if has_label else None,
-        None if has_label else NO_HYPOTHESIS,
-        value["mutual_information"], value["token_entropy_mean"], value["token_entropy_max"], value["confidence"],
-        domain,
-    )  # fmt: skip
+def score_rows_of(batch: Batch, values: Mapping[str, Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """`values` hold N entries by column; NULL where there is no such column."""
+    nothing = [None] * len(batch.rows)
+    whole = {
+        "model_version_id": [batch.version.id] * len(batch.rows),
+        "utterance_id": [row.id for row in batch.rows],
+        "revision": [row.revision for row in batch.rows],
+        **values,
+    }
+    return list(zip(*(whole.get(name, nothing) for name in score_rows.SCORE_COLUMNS), strict=True))
 
 
 def feature_rows(batch: Batch, prediction: Prediction, mean_domain_probs: Floats) -> Iterator[tuple[Any, ...]]:
@@ -175,18 +189,17 @@ def feature_rows(batch: Batch, prediction: Prediction, mean_domain_probs: Floats
 
 def compute_external(batch: Batch) -> Scored:
     """Entropy, margin and least confidence of a source's own domain scores; EL2N needs replicates it has not."""
-    rows = []
+    values: dict[str, list[Any]] = {"entropy": [], "margin": [], "least_confidence": [], "predicted_domain": []}
     for row in batch.rows:
         assert row.domain_scores
-        whole = scores.complete_with_rest(row.domain_scores)
-        probs = np.array([list(whole.values())])  # (1, K + 1)
-        entropy, margin, least = (score(probs)[0] for score in (scores.entropy, scores.margin, scores.least_confidence))
-        best = max(row.domain_scores, key=row.domain_scores.__getitem__)  # never the rest, which is no domain
-        rows.append(
-            (batch.version.id, row.id, row.revision, float(entropy), float(margin), float(least),
-             None, None, None, NO_REPLICATES, None, None, None, None, best)
-        )  # fmt: skip
-    return Scored(rows, [])
+        probs = [list(scores.complete_with_rest(row.domain_scores).values())]  # (1, K + 1)
+        values["entropy"].append(scores.entropy(probs).item())
+        values["margin"].append(scores.margin(probs).item())
+        values["least_confidence"].append(scores.least_confidence(probs).item())
+        # Never the rest, which is no domain.
+        values["predicted_domain"].append(max(row.domain_scores, key=row.domain_scores.__getitem__))
+    values["el2n_missing"] = [NO_REPLICATES] * len(batch.rows)
+    return Scored(score_rows_of(batch, values), [])
 
 
 def write(session: Session, scored: Scored) -> int:
@@ -231,16 +244,23 @@ def known_version(session: Session, version_id: int) -> ModelVersion:
     return version
 
 
-SHOWN = (
-    "revision", "entropy", "margin", "least_confidence", "mutual_information", "el2n", "el2n_spread",
-    "el2n_replicates", "el2n_missing", "token_entropy_mean", "token_entropy_max", "confidence", "predicted_domain",
-    "scored_at",
+NUMBERS = (
+    "entropy", "margin", "least_confidence", "mutual_information", "dropout_mutual_information", "intent_entropy",
+    "token_entropy_mean", "token_entropy_sum", "token_entropy_max", "sequence_margin", "joint_uncertainty",
+    "label_confidence", "variability", "forgetting", "confidence", "el2n", "el2n_spread",
 )  # fmt: skip
+SHOWN = ("revision", *NUMBERS, "el2n_replicates", "el2n_missing", "predicted_domain", "scored_at")
+SHOWN_OF_VERSION = ("el2n_variant", "el2n_epoch")
 
 
 def of_utterance(session: Session, external_id: str, source: str | None = None) -> list[dict[str, Any]]:
     """Every score row of the utterances with this id, with the names of source and model version."""
     return [
-        {"source": utterance.source, "model_version": version.name, **{name: getattr(score, name) for name in SHOWN}}
+        {
+            "source": utterance.source,
+            "model_version": version.name,
+            **{name: getattr(score, name) for name in SHOWN},
+            **{name: getattr(version, name) for name in SHOWN_OF_VERSION},
+        }
         for utterance, version, score in score_rows.of_utterance(session, external_id, source)
     ]

@@ -45,6 +45,8 @@ class FakeScorer:
     el2n_epoch: int = 2
     data_hash: str = "0" * 64
     texts_seen: list[str] = field(default_factory=list)
+    snapshots: int = 0
+    dropout_passes: int = 0
 
     def predict(self, texts: Sequence[str], locales: Sequence[str]) -> FakePrediction:
         self.texts_seen.extend(texts)
@@ -60,7 +62,16 @@ class FakeScorer:
             sequence_margin=np.full(len(texts), 0.7, dtype=np.float32),
             slot_mass=np.zeros((len(texts), len(self.vocabulary.slots)), dtype=np.float32),
             embedding=np.ones((len(texts), 4), dtype=np.float32),
+            snapshot_domain_probs=self.snapshot_probs(texts) if self.snapshots else None,
+            dropout_mutual_information=np.full(len(texts), 0.1) if self.dropout_passes else None,
         )
+
+    def snapshot_probs(self, texts: Sequence[str]) -> Floats:
+        """(C, N, D)"""
+        heads = [
+            self.probs(f"snapshot{number}", texts, len(self.vocabulary.domains)) for number in range(self.snapshots)
+        ]
+        return np.stack([head.mean(axis=0) for head in heads])
 
     def probs(self, head: str, texts: Sequence[str], classes: int) -> Floats:
         """(R, N, K), rows sum to 1."""

@@ -14,6 +14,7 @@ from db.models import Feature, ModelVersion, Score
 from plugin.services import scoring
 from tests import factories
 from tests.fakes.scorer import FakeScorer
+from tests.integration.scoring.conftest import Scorers
 
 ScoreAll = Callable[[], int]
 
@@ -70,6 +71,7 @@ def test_a_record_without_hypothesis_has_no_el2n_and_says_why(session: Session, 
     score = session.scalars(select(Score)).one()
     assert score.el2n is None
     assert score.el2n_missing == scoring.NO_HYPOTHESIS
+    assert (score.el2n_spread, score.el2n_replicates) == (None, None)
     assert score.entropy > 0
 
 
@@ -97,6 +99,8 @@ def test_a_sources_own_scores_are_a_model_version_of_kind_external(session: Sess
     assert score.entropy == pytest.approx(expected, abs=1e-6)
     assert score.margin == pytest.approx(0.25, abs=1e-6)
     assert score.el2n is None
+    assert score.el2n_missing == scoring.NO_REPLICATES
+    assert score.mutual_information is score.token_entropy_sum is score.joint_uncertainty is score.forgetting is None
     assert score.predicted_domain == "music"
 
 
@@ -122,11 +126,23 @@ def test_only_the_pool_and_the_models_locales_are_scored(session: Session, score
     assert score_all() == 0
 
 
-@pytest.mark.parametrize("column", ["entropy = -0.1", "el2n = 1.5", "margin = 1.1", "el2n = NULL"])
-def test_the_database_refuses_scores_out_of_range(session: Session, score_all: ScoreAll, column: str) -> None:
+OUT_OF_RANGE = [
+    "entropy = -0.1", "el2n = 1.5", "margin = 1.1", "el2n = NULL", "dropout_mutual_information = -0.1",
+    "intent_entropy = -0.1", "token_entropy_mean = -0.1", "token_entropy_sum = -0.1", "token_entropy_max = -0.1",
+    "sequence_margin = 1.1", "sequence_margin = -0.1", "joint_uncertainty = -0.1", "confidence = 1.1",
+    "label_confidence = 1.1", "variability = 0.6", "forgetting = -1", "forgetting = NULL", "variability = NULL",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("column", OUT_OF_RANGE)
+def test_the_database_refuses_scores_out_of_range(
+    session: Session, score_all: ScoreAll, scorers: Scorers, column: str
+) -> None:
+    scorers.usual = FakeScorer(snapshots=3, dropout_passes=2)
     factories.utterances(session, 1)
     factories.champion(session)
     score_all()
+    assert session.scalars(select(Score)).one().forgetting is not None
     with pytest.raises(IntegrityError):
         session.execute(text(f"UPDATE scores SET {column}"))
 
@@ -138,4 +154,5 @@ def test_scores_of_an_utterance_are_shown_with_each_replicate(session: Session, 
     [shown] = scoring.of_utterance(session, "u0")
     assert shown["model_version"] == "fake-1"
     assert len(shown["el2n_replicates"]) == 5
+    assert (shown["el2n_variant"], shown["el2n_epoch"]) == ("trusted", 2)
     assert scoring.of_utterance(session, "nobody") == []

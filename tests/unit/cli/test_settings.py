@@ -30,6 +30,13 @@ def test_a_url_that_cannot_be_used_stops_at_start_and_tells_no_password(
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["ASSAY_SNAPSHOTS", "ASSAY_DROPOUT_PASSES"])
+def test_one_snapshot_or_pass_alone_stops_at_start(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError, match=f"^{name}: must be 0, for none, or at least 2"):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
