@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, TableValuedAlias, cast, exists, func, null, select, text, update
+from sqlalchemy import BigInteger, TableValuedAlias, cast, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
@@ -47,7 +47,7 @@ def candidates(
     query = (
         select(
             UtteranceRow.id, UtteranceRow.revision, UtteranceRow.domain, UtteranceRow.nlu_score, UtteranceRow.defect,
-            UtteranceRow.text, *(getattr(Score, name, null()) for name in columns),
+            UtteranceRow.text, *(getattr(Score, name) for name in columns),
         )
         .join(Score, (Score.utterance_id == UtteranceRow.id) & (Score.revision == UtteranceRow.revision))
         .where(Score.model_version_id == version_id)
@@ -81,7 +81,7 @@ def candidates_as_they_were(
     query = (
         select(
             frame.c.id, frame.c.revision, domain, text("NULL::real"), text("false"), text("''"),
-            *(getattr(Score, name, null()) for name in columns),
+            *(getattr(Score, name) for name in columns),
         )
         .select_from(frame)
         .join(Score, (Score.utterance_id == frame.c.id) & (Score.revision == frame.c.revision))

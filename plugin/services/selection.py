@@ -27,6 +27,12 @@ from plugin.records import Policy
 from plugin.services import policies
 from plugin.services.policies import ANY
 
+# Scores that cost something: models give them only when they were trained with these settings.
+TURNED_ON_BY = {
+    "variability": "ASSAY_SNAPSHOTS",
+    "forgetting": "ASSAY_SNAPSHOTS",
+    "dropout_mutual_information": "ASSAY_DROPOUT_PASSES",
+}
 # A stream never ends: what has just come in waits for its score, and for the next round.
 JUST_CAME_IN = timedelta(minutes=5)
 
@@ -152,10 +158,11 @@ def read_feature(session: Session, snapshot: Snapshot, name: str) -> NDArray[np.
 def unusable(session: Session, snapshot: Snapshot, policy: Policy, missing: int, name: str) -> UnusableError:
     version = models.get(session, snapshot.version_id)
     assert version is not None
+    off = f"set {TURNED_ON_BY[name]} and " if name in TURNED_ON_BY else ""
     return UnusableError(
         f"strategy {policy.strategy} looks at {name!r}, which model {version.name} does not give for {missing} "
-        f"eligible utterances of {snapshot.locale}: choose another strategy with "
-        f"`assay policy set --locale {snapshot.locale} --strategy ...`, or train a model that gives it"
+        f"eligible utterances of {snapshot.locale}: {off}run `assay evaluation train --locale {snapshot.locale}` for a "
+        f"model that does, or choose another strategy with `assay policy set --locale {snapshot.locale} --strategy ...`"
     )
 
 
