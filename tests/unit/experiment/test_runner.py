@@ -1,0 +1,312 @@
+"""Runs in worker processes: complete, resumable, cut off, gone wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from plugin.cli.main import app
+from plugin.experiment import manifest, results, runner
+from plugin.experiment.estimate import Estimate, Speed, estimate
+from plugin.experiment.grid import Grid, Trial, trial_from_json
+from plugin.experiment.laboratory import Laboratory
+from plugin.experiment.setup import Setup
+from plugin.experiment.sources import SourceError, find
+from tests.unit.experiment.corpora import CORPUS, LOCALES, Killed, write_corpora
+from tests.unit.experiment.corpora import laboratory as make_laboratory
+
+
+def grid(laboratory: Laboratory, **parts: Any) -> Grid:
+    parts = {"seeds": range(1), "budgets": [10.0], "arms": ["random", "entropy"], "baselines": False, **parts}
+    return Grid(places=list(laboratory.sources), pools=["whole"], labels=["reviewed"], **parts)
+
+
+def lines(folder: Path) -> dict[str, dict[str, Any]]:
+    """What does not depend on the clock or the process, by trial."""
+    unclocked = ("trial", "size", "pool_size", "errors", "selected")
+    return {
+        trial_from_json(result["trial"]).key: {name: result[name] for name in unclocked}
+        for result in results.read(folder)
+    }
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+    return make_laboratory(tmp_path_factory.mktemp("corpora"))
+
+
+@pytest.fixture(scope="module")
+def finished(fresh: Laboratory, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two worlds by two workers."""
+    out = tmp_path_factory.mktemp("out")
+    seen: list[dict[str, Any]] = []
+    done = runner.run(fresh, grid(fresh).trials(), out, workers=2, on_result=seen.append)
+    assert done == len(seen) == 4
+    return out
+
+
+def test_a_run_is_complete(fresh: Laboratory, finished: Path) -> None:
+    assert set(lines(finished)) == {trial.key for trial in grid(fresh).trials()}
+    files = {path.name for path in (finished / "results").iterdir()}
+    assert files == {f"{CORPUS}-{locale}-0.jsonl" for locale in LOCALES}
+
+
+def test_nothing_is_run_twice(fresh: Laboratory, finished: Path) -> None:
+    assert runner.left_to_do(grid(fresh).trials(), finished) == []
+    grown = runner.left_to_do(grid(fresh, budgets=[10.0, 20.0]).trials(), finished)
+    assert {trial.budget for trial in grown} == {20.0}
+    assert len(grown) == 4
+
+
+def test_what_was_half_written_is_done_again_and_gives_the_same(
+    fresh: Laboratory, finished: Path, tmp_path: Path
+) -> None:
+    """One worker instead of two, and worlds made anew, too."""
+    path = results.path_of(tmp_path, grid(fresh).trials()[0].world)
+    path.parent.mkdir()
+    whole, half = (finished / "results" / path.name).read_bytes().splitlines(keepends=True)
+    path.write_bytes(whole + half[: len(half) // 2])
+    left = runner.left_to_do(grid(fresh).trials(), tmp_path)
+    assert len(left) == 3
+    assert runner.run(fresh, left, tmp_path, workers=1) == 3
+    assert lines(tmp_path) == lines(finished)
+    assert all(json.loads(line) for line in path.read_bytes().splitlines())
+
+
+def test_the_order_of_the_grid_is_that_of_one_worker(fresh: Laboratory, tmp_path: Path) -> None:
+    trials = grid(fresh, arms=["random"]).trials()
+    seen: list[dict[str, Any]] = []
+    runner.run(fresh, trials, tmp_path, workers=1, on_result=seen.append)
+    assert [trial_from_json(result["trial"]) for result in seen] == trials
+
+
+def test_a_time_limit_ends_the_run_between_two_trainings(fresh: Laboratory, tmp_path: Path) -> None:
+    assert runner.run(fresh, grid(fresh).trials(), tmp_path, workers=1, time_limit_seconds=0.0) < 4
+    assert len(list(results.read(tmp_path))) < 4
+    assert len(runner.left_to_do(grid(fresh).trials(), tmp_path)) > 0
+
+
+def test_an_interrupted_run_keeps_what_is_done(fresh: Laboratory, tmp_path: Path) -> None:
+    def interrupt(_: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(fresh, grid(fresh).trials(), tmp_path, workers=1, on_result=interrupt)
+    assert len(list(results.read(tmp_path))) == 1
+
+
+def test_a_worker_that_fails_says_why(fresh: Laboratory, tmp_path: Path) -> None:
+    greedy = replace(fresh, setup=replace(fresh.setup, trusted=5000))
+    with pytest.raises(runner.RunError, match="trusted part is to have 5000") as raised:
+        runner.run(greedy, grid(fresh).trials(), tmp_path, workers=1)
+    assert "Traceback" in str(raised.value.__cause__)
+
+
+def test_a_worker_that_is_killed_is_noticed(fresh: Laboratory, tmp_path: Path) -> None:
+    killed = Killed(fresh.setup, fresh.sources)
+    with pytest.raises(runner.RunError, match="exit code 3"):
+        runner.run(killed, grid(fresh).trials(), tmp_path, workers=1)
+
+
+def test_a_damaged_line_with_others_after_it_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / results.FOLDER
+    folder.mkdir()
+    (folder / "tiny-aa-AA-0.jsonl").write_text('{"trial": {}}\n{}\n')
+    with pytest.raises(results.ResultsError, match="line 1"):
+        results.done(tmp_path)
+
+
+# Sources
+
+
+def test_a_folder_gives_the_locales_asked_for_in_that_order(tmp_path: Path) -> None:
+    folder = write_corpora(tmp_path / "massive")
+    assert [source.place for source in find([str(folder)])] == [("massive", locale) for locale in LOCALES]
+    backwards = find([f"m={folder}"], LOCALES[::-1])
+    assert [source.place for source in backwards] == [("m", locale) for locale in LOCALES[::-1]]
+    (folder / f"{LOCALES[0]}.jsonl").write_text("not opened when only the other one is asked for")
+    assert [source.locale for source in find([str(folder)], LOCALES[1:])] == [LOCALES[1]]
+
+
+def test_a_source_reads_its_own_locale(tmp_path: Path) -> None:
+    folder = write_corpora(tmp_path)
+    both = tmp_path / "both.jsonl"
+    both.write_bytes(b"".join((folder / f"{locale}.jsonl").read_bytes() for locale in LOCALES))
+    for source in find([str(both)]):
+        assert source.corpus == "both"
+        assert {row.locale for row in source.read()} == {source.locale}
+        assert len(source.read()) == source.utterances
+
+
+@pytest.mark.parametrize(
+    ("given", "locales", "reason"),
+    [
+        (["{}/nowhere"], None, "no such file"),
+        (["{}"], ["xx-XX"], "no corpus has the locale xx-XX"),
+        (["a={}", "a={}"], None, "both hold a/aa-AA"),
+        (["{}/empty.jsonl"], None, "no corpus has a labelled utterance"),
+    ],
+)
+def test_a_corpus_that_cannot_be_used_is_named(
+    tmp_path: Path, given: list[str], locales: list[str] | None, reason: str
+) -> None:
+    folder = write_corpora(tmp_path / "tiny")
+    (folder / "empty.jsonl").touch()
+    with pytest.raises(SourceError, match=reason):
+        find([word.format(folder) for word in given], locales)
+
+
+# Manifest
+
+
+def about(laboratory: Laboratory, **setup: Any) -> dict[str, Any]:
+    changed = replace(laboratory.setup, **setup)
+    return manifest.describe(changed, list(laboratory.sources.values()), ["random", "default"], {"width": 64})
+
+
+def test_a_grid_may_grow_in_its_folder(fresh: Laboratory, tmp_path: Path) -> None:
+    first = manifest.merge(None, about(fresh))
+    manifest.write(tmp_path, first)
+    another = replace(next(iter(fresh.sources.values())), locale="cc-CC")
+    more = manifest.describe(fresh.setup, [another], ["entropy"], {"width": 64, "depth": 2})
+    merged = manifest.merge(manifest.read(tmp_path), more)
+    assert set(merged["corpora"]) == {f"{CORPUS}/{locale}" for locale in (*LOCALES, "cc-CC")}
+    assert set(merged["arms"]) == {"random", "default", "entropy"}
+
+
+def other_corpus(values: dict[str, Any]) -> None:
+    values["corpora"][f"{CORPUS}/{LOCALES[0]}"]["sha256"] = "0" * 64
+
+
+def other_default(values: dict[str, Any]) -> None:
+    values["arms"]["default"]["strategy"] = "random"
+
+
+def other_model(values: dict[str, Any]) -> None:
+    values["model"]["width"] = 128
+
+
+def other_setup(values: dict[str, Any]) -> None:
+    values["setup"]["epochs"] = 99
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (other_corpus, "another tiny/aa-AA"),
+        (other_default, "arm default"),
+        (other_model, "width"),
+        (other_setup, "epochs"),
+    ],
+)
+def test_another_experiment_is_refused(
+    fresh: Laboratory, change: Callable[[dict[str, Any]], None], reason: str
+) -> None:
+    before = json.loads(json.dumps(manifest.merge(None, about(fresh))))
+    now = json.loads(json.dumps(about(fresh)))
+    change(now)
+    with pytest.raises(manifest.ManifestError, match=reason):
+        manifest.merge(before, now)
+
+
+def test_the_device_makes_no_other_experiment(fresh: Laboratory) -> None:
+    assert about(fresh, device="cuda") == about(fresh)
+
+
+def test_no_path_is_kept(fresh: Laboratory) -> None:
+    assert str(next(iter(fresh.sources.values())).path.parent) not in json.dumps(about(fresh))
+
+
+# Estimate
+
+
+def test_an_estimate_is_trainings_times_seconds(fresh: Laboratory) -> None:
+    setup = Setup(trusted=100, dev=1, test=1, seed_epochs=2, epochs=3)
+    source = replace(next(iter(fresh.sources.values())), utterances=1102)
+    trials = [Trial(*source.place, 0, "whole", "reviewed", 0.0, 10.0, arm) for arm in ("random", "entropy")]
+    found = estimate(trials, setup, {source.place: source}, Speed(seed_train=5.0, seed_predict=0, train=1.0, predict=0))
+    # A seed model: 100 x 2 epochs x 5 s. Two arms: (100 + 10 % of 1,000) x 3 epochs x 1 s each.
+    assert found == Estimate(trainings=2, worlds=1, seconds=1000.0 + 2 * 600.0)
+    assert found.wall_seconds(2) == 1100.0
+
+
+def test_satellites_count_the_models_they_train(fresh: Laboratory) -> None:
+    source = next(iter(fresh.sources.values()))
+    speed = Speed(seed_train=1.0, seed_predict=0.0, train=0.0, predict=0.0)
+    base = Trial(*source.place, 0, "whole", "reviewed", 0.0, 10.0, "entropy")
+
+    def models(*trials: Trial) -> float:
+        seconds = estimate(trials, fresh.setup, {source.place: source}, speed).seconds
+        return seconds / (fresh.setup.trusted * fresh.setup.seed_epochs)
+
+    assert models(base) == 1.0
+    assert models(base, replace(base, extra=(("rounds", 3),))) == 3.0
+    shared = (("replicates", 1),)
+    assert models(replace(base, extra=shared), replace(base, arm="random", extra=shared)) == 2.0
+
+
+# The command
+
+
+def assay(*words: object) -> Any:
+    return CliRunner().invoke(app, ["experiment", "run", *map(str, words)])
+
+
+def test_a_dry_run_says_how_much_there_is_and_leaves_no_trace(tmp_path: Path) -> None:
+    corpora = write_corpora(tmp_path / "tiny")
+    out = tmp_path / "out"
+    done = assay("--corpus", corpora, "--out", out, "--trusted", 30, "--seeds", 2, "--dry-run", "--json")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert (said["trials"], said["left"]) == (2 * 2 * 81, 2 * 2 * 81)
+    assert said["worker_seconds"] > 0
+    assert not out.exists()
+
+
+def test_the_command_runs_a_grid_and_goes_on_from_there(tmp_path: Path) -> None:
+    words = (
+        "--corpus", write_corpora(tmp_path / "tiny"), "--locales", LOCALES[0], "--out", tmp_path / "out",
+        "--trusted", 30, "--seeds", 1, "--epochs", 1, "--strategies", "random,entropy", "--budgets", "10",
+        "--pools", "whole", "--labels", "weak", "--further-budgets", "40", "--workers", 1, "--json",
+    )  # fmt: skip
+    first = assay(*words)
+    assert first.exit_code == 0, first.output
+    assert json.loads(first.stdout)["trials"] == 5
+    second = assay(*words)
+    assert second.exit_code == 0, second.output
+    assert "5 done before" in " ".join(second.stderr.split())
+    kept = manifest.read(tmp_path / "out")
+    assert kept is not None
+    assert len(kept["runs"]) == 1
+    assert str(tmp_path) not in json.dumps(kept)
+    refused = assay(*words, "--trusted", 31)
+    assert refused.exit_code
+    assert "trusted 30, not 31" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--strategies", "entropie"), "strategy 'entropie' is not one of"),
+        (("--budgets", "0"), r"must lie in \(0, 100\]"),
+        (("--budgets", "ten"), "per cents"),
+        (("--pools", "half"), "pool 'half' is not one of"),
+        (("--labels", "gold"), "labels 'gold' is not one of"),
+        (("--preset", "huge"), "no preset is called 'huge'"),
+        (("--satellites", "moon"), "no satellite is called 'moon'"),
+        (("--locales", "xx-XX"), "no corpus has the locale"),
+        (("--evaluate-on", "train"), "evaluate_on"),
+    ],
+)
+def test_a_wrong_option_is_named(tmp_path: Path, words: tuple[str, str], reason: str) -> None:
+    corpora = write_corpora(tmp_path / "tiny", LOCALES[:1])
+    done = assay("--corpus", corpora, "--out", tmp_path / "out", "--dry-run", *words)
+    assert done.exit_code
+    with pytest.raises(Exception, match=reason):
+        raise done.exception
