@@ -26,8 +26,9 @@ class TrainConfig:
     layers        convolution layers, each over a window of three tokens
     min_count     utterances that a feature must occur in to get an embedding
     max_tokens    tokens read of an utterance; slots beyond them are never predicted
-    snapshots     epochs whose domain head is kept, for cartography and forgetting: spread evenly from the first
-                  to the last, all where there are fewer; 0 keeps none
+    snapshots     epochs whose domain head is kept, for cartography and forgetting: spread evenly from that of the
+                  early checkpoint to the last, all where there are fewer; 0 keeps none. Before it, a network from
+                  scratch knows next to nothing: variability would only tell how much was learned (docs/scores.md)
     dropout_passes  predictions of the domain head with dropout left on, for their mutual information; 0 makes none
     """
 
@@ -109,7 +110,7 @@ class TrainConfig:
             raise ValueError(
                 f"early_epoch={early_epoch} lies behind the last of {steps / per_epoch:.1f} epochs: lower it"
             )
-        kept = _spread(steps // per_epoch, self.snapshots)
+        kept = _spread(early_epoch, steps // per_epoch, self.snapshots)
         snapshot_steps = tuple(epoch * per_epoch for epoch in kept)
         return Schedule(batch_size, steps, early_epoch, early_epoch * per_epoch, kept, snapshot_steps)
 
@@ -133,9 +134,9 @@ def _usual_epochs(utterances: int) -> int:
     return min(40, max(12, 8 + 32_000 // max(utterances, 1)))
 
 
-def _spread(epochs: int, snapshots: int) -> tuple[int, ...]:
-    """Evenly from the first epoch to the last, each at most once; none in training of a single epoch."""
-    kept = {round(float(epoch)) for epoch in np.linspace(1, epochs, snapshots)}
+def _spread(first: int, last: int, snapshots: int) -> tuple[int, ...]:
+    """Epochs evenly from the first to the last, each at most once; none where the two are one."""
+    kept = {round(float(epoch)) for epoch in np.linspace(first, last, snapshots)}
     return tuple(sorted(kept)) if len(kept) > 1 else ()
 
 

@@ -91,11 +91,21 @@ def test_signals_change_nothing_else(restless: Ensemble, examples: list[Training
 
 
 @pytest.mark.parametrize(
-    ("epochs", "snapshots", "expected"),
-    [(10, 0, ()), (10, 2, (1, 10)), (10, 4, (1, 4, 7, 10)), (3, 5, (1, 2, 3)), (1, 5, ())],
+    ("early", "epochs", "snapshots", "expected"),
+    [
+        (1, 10, 0, ()),
+        (1, 10, 2, (1, 10)),
+        (1, 10, 4, (1, 4, 7, 10)),
+        (4, 10, 3, (4, 7, 10)),
+        (2, 3, 5, (2, 3)),
+        (3, 3, 5, ()),
+        (1, 1, 5, ()),
+    ],
 )
-def test_snapshots_are_spread_over_the_epochs(epochs: int, snapshots: int, expected: tuple[int, ...]) -> None:
-    schedule = replace(BRIEF, epochs=epochs, early_epoch=1, snapshots=snapshots).schedule(42)
+def test_snapshots_are_spread_from_the_early_epoch_to_the_last(
+    early: int, epochs: int, snapshots: int, expected: tuple[int, ...]
+) -> None:
+    schedule = replace(BRIEF, epochs=epochs, early_epoch=early, snapshots=snapshots).schedule(42)
     assert schedule.snapshot_epochs == expected
     assert schedule.snapshot_steps == tuple(epoch * 6 for epoch in expected)  # 42 utterances in batches of 8
 
