@@ -9,7 +9,6 @@ import multiprocessing
 import queue
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
@@ -24,7 +23,7 @@ from plugin.experiment.workers import Failed, Finished, Gone, Report, one_thread
 OnResult = Callable[[dict[str, Any]], None]
 
 _LOOK_SECONDS = 0.5
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 20.0
 
 
 class RunError(RuntimeError):
@@ -58,7 +57,7 @@ def run(
     try:
         return team.collect(folder, deadline, on_result)
     finally:
-        team.dismiss()
+        team.dismiss(folder)
 
 
 class _Team:
@@ -113,14 +112,16 @@ class _Team:
                     "if it was killed for want of memory, use fewer --workers"
                 )
 
-    def dismiss(self) -> None:
+    def dismiss(self, folder: Path) -> None:
+        """Let trainings that have begun come to their end, and keep what they gave; but not wait for ever."""
         self._stop.set()
         deadline = time.monotonic() + _PATIENCE_SECONDS
         for process in self._processes:
             # A process does not end while its reports are unread.
             while process.is_alive() and time.monotonic() < deadline:
-                with suppress(queue.Empty):
-                    self._reports.get(timeout=0.05)
+                match self._next_report():
+                    case Finished(result):
+                        results.append(folder, result)
             _end(process)
         for one in (self._tasks, self._reports):
             one.cancel_join_thread()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import queue
 import signal
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
@@ -18,6 +20,7 @@ from plugin.experiment.trials import run_trial
 
 # One thread each: several processes of several threads are slower than the same number of one.
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,28 @@ def work(laboratory: Laboratory, tasks: Queue[Sequence[Trial] | None], reports: 
     """The life of a worker: units of trials until there is none, or `stop` is set."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the parent says when to stop
     try:
-        while not stop.is_set() and (unit := tasks.get()) is not None:
+        while (unit := _next_unit(tasks, stop)) is not None:
             _run_unit(laboratory, unit, reports, stop)
     except Exception as error:  # noqa: BLE001  # the parent shows it
         reports.put(Failed(" ".join(str(error).split()) or type(error).__name__, traceback.format_exc()))
     reports.put(Gone())
 
 
+def _next_unit(tasks: Queue[Sequence[Trial] | None], stop: Event) -> Sequence[Trial] | None:
+    while _goes_on(stop):
+        with suppress(queue.Empty):
+            return tasks.get(timeout=_LOOK_SECONDS)
+    return None
+
+
+def _goes_on(stop: Event) -> bool:
+    """A worker whose parent was killed has nobody to report to."""
+    parent = multiprocessing.parent_process()
+    return not stop.is_set() and (parent is None or parent.is_alive())
+
+
 def _run_unit(laboratory: Laboratory, unit: Sequence[Trial], reports: Queue[Report], stop: Event) -> None:
     for trial in unit:
-        if stop.is_set():
+        if not _goes_on(stop):
             return
         reports.put(Finished(run_trial(laboratory, trial)))

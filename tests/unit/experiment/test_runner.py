@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -96,9 +99,12 @@ def test_an_interrupted_run_keeps_what_is_done(fresh: Laboratory, tmp_path: Path
     def interrupt(_: dict[str, Any]) -> None:
         raise KeyboardInterrupt
 
+    trials = grid(fresh, seeds=range(20)).trials()
     with pytest.raises(KeyboardInterrupt):
-        runner.run(fresh, grid(fresh).trials(), tmp_path, workers=1, on_result=interrupt)
-    assert len(list(results.read(tmp_path))) == 1
+        runner.run(fresh, trials, tmp_path, workers=1, on_result=interrupt)
+    kept = lines(tmp_path)
+    assert 1 <= len(kept) < len(trials)
+    assert set(kept) == {trial.key for trial in trials[: len(kept)]}
 
 
 def test_a_worker_that_fails_says_why(fresh: Laboratory, tmp_path: Path) -> None:
@@ -112,6 +118,36 @@ def test_a_worker_that_is_killed_is_noticed(fresh: Laboratory, tmp_path: Path) -
     killed = Killed(fresh.setup, fresh.sources)
     with pytest.raises(runner.RunError, match="exit code 3"):
         runner.run(killed, grid(fresh).trials(), tmp_path, workers=1)
+
+
+def test_a_worker_does_not_outlive_a_parent_that_was_killed(fresh: Laboratory, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    trials = grid(fresh, seeds=range(500)).trials()
+    parent = context.Process(target=run_on_one_worker, args=(fresh, trials, tmp_path))
+    parent.start()
+    assert parent.pid is not None
+    started = psutil.Process(parent.pid)
+    try:
+        wait_until(lambda: (tmp_path / results.FOLDER).exists())
+        workers = started.children(recursive=True)
+    finally:
+        parent.kill()
+        parent.join()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert workers
+    assert not alive
+
+
+def run_on_one_worker(laboratory: Laboratory, trials: list[Trial], folder: Path) -> None:
+    runner.run(laboratory, trials, folder, workers=1)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come to pass in two minutes")
 
 
 def test_a_damaged_line_with_others_after_it_is_named(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from plugin.experiment.laboratory import Laboratory, signals_of
 from plugin.experiment.trials import run_trial
 from plugin.experiment.world import World, WorldError, make_world, mislabelled, parallel_id
 from plugin.quality.metrics import count_errors
-from plugin.quality.selection import near_duplicates
+from plugin.quality.selection import near_duplicates, needs
 from plugin.records import Hypothesis, Policy, Slot, Strategy
 from tests.fakes.scorer import FakeScorer
 from tests.unit.experiment.corpora import KEY, LOCALES, SETUP, utterances
@@ -88,11 +88,14 @@ def test_nothing_that_may_enter_is_nearly_the_same_as_another_or_as_what_is_trus
     assert not near_duplicates(texts, [row.text for row in world.trusted]).any()
 
 
-def test_a_frame_holds_what_the_strategy_looks_at(world: World) -> None:
-    frame = world.frame(world.labelled, world.eligible(WHOLE), Strategy.K_MEANS)
-    assert set(frame.scores) == {"joint_uncertainty"}
-    assert set(frame.features) == {"domain_probs", "intent_probs", "slot_mass"}
-    assert frame.ids.size == frame.domains.size == len(frame.features["slot_mass"]) == world.eligible(WHOLE).sum()
+def test_a_frame_holds_what_the_strategy_looks_at_and_no_more(world: World) -> None:
+    rows = world.eligible(WHOLE)
+    by_entropy = world.frame(world.labelled, rows, Strategy.ENTROPY)
+    assert (set(by_entropy.scores), set(by_entropy.features)) == ({"entropy"}, set())
+    diverse = world.frame(world.labelled, rows, Strategy.K_CENTER)
+    assert set(diverse.features) == set(needs(Strategy.K_CENTER).features)
+    assert diverse.features
+    assert all(len(matrix) == diverse.ids.size == rows.sum() for matrix in diverse.features.values())
 
 
 def test_development_never_touches_test_and_is_parallel() -> None:
@@ -249,8 +252,13 @@ def test_strategies_say_what_the_seed_model_must_give() -> None:
     assert set(signals_of(["dropout-bald", "forgetting@equal"])) == {"dropout_passes", "snapshots"}
 
 
-def test_a_strategy_that_needs_more_of_the_seed_model_gets_it(laboratory: Laboratory) -> None:
+def test_a_strategy_that_needs_more_of_the_seed_model_gets_it_and_the_world_stays(
+    laboratory: Laboratory, world: World
+) -> None:
     fuller = Laboratory(laboratory.setup, laboratory.sources, signals_of(["variability", "dropout-bald"]))
+    assert fuller.world(KEY).pool == world.pool
+    for name, scores in world.labelled.scores.items():
+        np.testing.assert_array_equal(fuller.world(KEY).labelled.scores[name], scores)
     for arm in ("variability", "dropout-bald"):
         assert choose(fuller, trial(arm)).rows.size
 
