@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from plugin.cli.errors import CliError
-from plugin.cli.output import errors, print_json, progress_bar
+from plugin.cli.output import console, errors, print_json, progress_bar
 from plugin.corpora.demo import demo_corpus
 from plugin.corpora.folder import write_json_lines
 from plugin.corpora.templates import TemplatesError
@@ -97,6 +97,25 @@ def run(
     if as_json:
         left = len(runner.left_to_do(every, out))
         print_json({"trials": len(every), "left": left, "worker_seconds": round(expected.seconds)})
+
+
+@app.command("report")
+def report(
+    directory: Annotated[Path, typer.Argument(help="Folder of the results, finished or not.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print where the report is as JSON.")] = False,
+) -> None:
+    """Analyse what is there: writes report.html, report.md, report.json and figures/ into the folder."""
+    from plugin.experiment.report import NoDrawingError, NoResultsError, write_report  # half a second of scipy
+
+    try:
+        written = write_report(directory)
+    except (NoResultsError, NoDrawingError) as error:
+        raise CliError(str(error)) from error
+    if as_json:
+        print_json({"page": written.page, "markdown": written.markdown, "numbers": written.numbers})
+    else:
+        console.print(written.sentence, highlight=False, markup=False)
+        errors.print(f"The report is in {written.page}.", soft_wrap=True, highlight=False, markup=False)
 
 
 def _run(laboratory: Laboratory, trials: list[Trial], out: Path, workers: int, minutes: float | None) -> None:

@@ -28,11 +28,15 @@ CURVE_COVERAGE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The reference's mean rate at each budget over the pairs that have all of them."""
+    """The reference's mean rate at each budget over the pairs that have all of them.
+
+    everything   the mean rate with the whole pool added; None where not all of these pairs have it
+    """
 
     budgets: tuple[float, ...]
     rates: tuple[float, ...]
     pairs: int
+    everything: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,22 @@ def random_curve(results: Results, setting: Setting, metric: str) -> Curve | Non
     budgets = random_budgets(results, setting)
     pairs = {pair for budget in budgets for pair in _pairs(results, replace(setting, budget=budget))}
     budgets, complete, table = _random_table(results, setting, metric, budgets, pairs)
-    return Curve(tuple(budgets), tuple(table.mean(axis=0).tolist()), len(complete)) if complete else None
+    if not complete:
+        return None
+    ends = [mean_rate(results.random_trials(replace(setting, budget=EVERYTHING), pair), metric) for pair in complete]
+    everything = math.fsum(ends) / len(ends)
+    return Curve(
+        tuple(budgets),
+        tuple(table.mean(axis=0).tolist()),
+        len(complete),
+        everything if math.isfinite(everything) else None,
+    )
 
 
 def labels_saved(
     results: Results, setting: Setting, arm: str, metric: str, *, locale: str | None = None, resamples: int = RESAMPLES
 ) -> LabelsSaved | None:
-    """How many labels the arm saves at the setting's budget; None without two budgets of random.
+    """How many labels the arm saves at the setting's budget; None where random was not measured beyond it.
 
     Pairs that have the arm and all of random's budgets are used. Each pair's rates are divided by its mean
     rate over random's budgets, so that a hard locale counts no more than an easy one, and averaged; random's
@@ -94,7 +107,7 @@ def labels_saved(
     """
     trials = {p: trial for p, trial in results.arms(setting).get(arm, {}).items() if locale in (None, p.locale)}
     budgets, pairs, table = _random_table(results, setting, metric, random_budgets(results, setting), trials)
-    if len(budgets) < 2 or not pairs:
+    if len(budgets) < 2 or budgets[-1] <= setting.budget or not pairs:
         return None
     level = table.mean(axis=1)  # (P, K) -> (P,)
     arm_rates = np.array([trials[pair].rate(metric) for pair in pairs]) / level

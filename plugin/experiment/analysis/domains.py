@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from plugin.experiment.analysis.intervals import FEWEST_SEEDS, LEVEL
 from plugin.experiment.analysis.results import ALL, Results, Setting, Trial
@@ -141,7 +141,7 @@ def _shrunken(known: Mapping[str, Found]) -> dict[str, tuple[float, float | None
     else:
         value, spread = shrink(raw, error)
     # The errors are estimates from few seeds, so Student's quantile; the interval is that of one domain.
-    reach = student.ppf((1.0 + LEVEL) / 2.0, seeds - 1) * spread
+    reach = stdtrit(seeds - 1, (1.0 + LEVEL) / 2.0) * spread
     return {domain: (float(v), float(v - r), float(v + r)) for domain, v, r in zip(known, value, reach, strict=True)}
 
 

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
-from scipy.stats import t as student
+from scipy.special import ndtr, stdtrit
 
 from plugin.experiment.analysis.results import Pair
 from plugin.quality.inference import ratio_interval
@@ -58,9 +57,22 @@ class Change:
     @property
     def is_off_zero(self) -> bool:
         """Enough seeds, and an interval without 0."""
-        return self.seeds >= ENOUGH_SEEDS and self.low is not None and self.high is not None and (
-            self.low > 0.0 or self.high < 0.0
-        )  # fmt: skip
+        is_known = self.seeds >= ENOUGH_SEEDS and self.low is not None and self.high is not None
+        return is_known and is_off_zero(self.low, self.high)
+
+    @property
+    def is_clear(self) -> bool:
+        """Off zero, and p below 0.05, corrected where it was one of several."""
+        return self.is_off_zero and (self.p if self.p_holm is None else self.p_holm) < 1.0 - LEVEL
+
+
+def is_off_zero(low: float | None, high: float | None) -> bool:
+    """Whether an interval excludes 0; one that is not known does not.
+
+    >>> is_off_zero(-0.2, -0.1), is_off_zero(-0.2, 0.1), is_off_zero(None, None)
+    (True, False, False)
+    """
+    return low is not None and high is not None and (low > 0.0 or high < 0.0)
 
 
 def summarise(changes: Mapping[Pair, float], *, resamples: int = RESAMPLES) -> Change | None:
@@ -137,7 +149,7 @@ def expanded_level(n: int, level: float = LEVEL) -> float:
     """
     if n < 2:
         raise ValueError(f"an interval needs two units at least, not {n}")
-    quantile = math.sqrt(n / (n - 1)) * float(student.ppf((1.0 + level) / 2.0, n - 1))
+    quantile = math.sqrt(n / (n - 1)) * float(stdtrit(n - 1, (1.0 + level) / 2.0))
     return 1.0 - 2.0 * float(ndtr(-quantile))
 
 

@@ -17,6 +17,7 @@ import orjson
 CORE = ("corpus", "locale", "seed", "pool", "labels", "noise", "budget", "arm")
 ALL = "*"  # the key of what is counted over all domains
 NOTHING, EVERYTHING = 0.0, 1.0  # budgets at which there is nothing to choose
+POOLS, LABELS = ("whole", "window", "outside"), ("reviewed", "weak")
 RANDOM = re.compile(r"random(-\d+)?")
 
 Extra = tuple[tuple[str, Any], ...]
@@ -50,9 +51,9 @@ class Setting:
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """To sort by; values of an extra may be of several types."""
+        """To sort by: what matters most first; values of an extra may be of several types."""
         extra = tuple((key, *natural(value)) for key, value in self.extra)
-        return (self.corpus, self.pool, self.labels, self.noise, self.budget, extra)
+        return (self.corpus, _rank(self.pool, POOLS), _rank(self.labels, LABELS), self.noise, self.budget, extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,11 @@ class Results:
             if trial.setting.budget == NOTHING and not trial.setting.extra:
                 found[trial.setting.corpus, trial.pair].append(trial)
         return found
+
+
+def _rank(word: str, known: Sequence[str]) -> tuple[int, str]:
+    """Known words in their order, others after them."""
+    return (known.index(word) if word in known else len(known), word)
 
 
 def is_random(arm: str) -> bool:
