@@ -121,20 +121,24 @@ def spaced(values: Sequence[float], domain: tuple[float, float], height: int) ->
     if not values:
         return []
     gap = LABEL_GAP / height * (domain[1] - domain[0])
-    order = sorted(range(len(values)), key=lambda at: (values[at], at))
-    # Clusters of labels that touch are spread about their mean; clusters that then touch become one.
+
+    def bottom(cluster: Sequence[int]) -> float:
+        """Of labels spread about their mean, all within the domain."""
+        reach = gap * (len(cluster) - 1)
+        middle = sum(values[at] for at in cluster) / len(cluster)
+        return max(domain[0], min(middle - reach / 2, domain[1] - reach))
+
+    # Labels that would touch form a cluster; clusters that then touch become one.
     clusters: list[list[int]] = []
-    for at in order:
+    for at in sorted(range(len(values)), key=lambda at: (values[at], at)):
         clusters.append([at])
-        while len(clusters) > 1 and _top(clusters[-2], values, gap) + gap > _bottom(clusters[-1], values, gap) + 1e-12:
+        while len(clusters) > 1 and bottom(clusters[-2]) + gap * len(clusters[-2]) > bottom(clusters[-1]) + 1e-12:
             last = clusters.pop()
             clusters[-1] += last
     places = list(values)
     for cluster in clusters:
-        bottom = _bottom(cluster, values, gap)
-        bottom = max(domain[0], min(bottom, domain[1] - gap * (len(cluster) - 1)))
         for step, at in enumerate(cluster):
-            places[at] = round(bottom + step * gap, 9)
+            places[at] = round(bottom(cluster) + step * gap, 9)
     return places
 
 
@@ -155,14 +159,6 @@ def standalone(svg: str) -> str:
     style = f"<style>@media (prefers-color-scheme: dark){{{swap_to_dark()}}}</style>"
     paper = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
     return re.sub(r"(<svg[^>]*>)", lambda found: found[1] + style + paper, svg, count=1)
-
-
-def _bottom(cluster: Sequence[int], values: Sequence[float], gap: float) -> float:
-    return sum(values[at] for at in cluster) / len(cluster) - gap * (len(cluster) - 1) / 2
-
-
-def _top(cluster: Sequence[int], values: Sequence[float], gap: float) -> float:
-    return _bottom(cluster, values, gap) + gap * (len(cluster) - 1)
 
 
 def _forest_row(row: Row, x: Spec, y: Spec, domain: tuple[float, float], width: int) -> list[Spec]:
