@@ -120,7 +120,9 @@ class Grid:
         nothing = [(NONE, NONE, 0.0, NOTHING)] if self.baselines else []
         first = [(*setting, budget, arm) for setting in settings[:1] for budget in primary for arm in self.arms]
         blocks = [self._block([*nothing, *first])]
-        blocks += [self._block(self._cells(setting)) for setting in settings]
+        # Two settings at a time: a world, whose seed model is trained anew for each block, serves both.
+        for pair in (settings[:2], settings[2:4], settings[4:]):
+            blocks.append(self._block([cell for setting in pair for cell in self._cells(setting)]))
         if self.baselines:
             blocks.append(self._block([(*setting, EVERYTHING_BUDGET, EVERYTHING) for setting in settings]))
         return [block for block in [*blocks, list(self.satellites)] if block]

@@ -26,9 +26,7 @@ from plugin.records import Strategy
 # Blocks of coordinates side by side: the square root of each feature, times a factor. Between square roots of
 # probabilities the squared distance is twice the squared Hellinger distance.
 BLOCKS: Mapping[str, float] = {"domain_probs": 1.0, "intent_probs": 1.0, "slot_mass": 0.5}
-WEIGHT = "joint_uncertainty"
-K_MEANS_POWER = 2  # whole numbers: such powers are products, the same on every machine
-FACILITY_POWER = 1
+TRIALS = 8  # rows that k-means draws for each place, to take the best of
 BADGE_HEADS = ("domain_probs", "intent_probs")  # whose gradients at the last layer are compared
 
 # Of a larger frame, so many rows compete at most, drawn at random: it bounds time and memory. Facility location
@@ -43,15 +41,16 @@ class Diversity:
 
     features    the frame's features that it reads
     pick        the greedy: of the rows given, with their weights
-    weight      the score column that weighs the utterances, to the power `power`; None: all weigh the same
+    score       the score column that its weights are made of; None: all utterances weigh the same
+    weigh       (N,) weights of a frame, none negative
     candidates  the most rows that compete
     by_weight   whether they are drawn by weight; else each row has the same chance
     """
 
     features: tuple[str, ...]
     pick: Callable[[Frame, Int, Float, Places, Lots], Int]
-    weight: str | None = None
-    power: int = 1
+    score: str | None = None
+    weigh: Callable[[Frame], Float] = lambda frame: np.ones(frame.ids.size)
     candidates: int = CANDIDATES
     by_weight: bool = True
 
@@ -87,8 +86,36 @@ def gradients(frame: Frame, rows: Int) -> OuterProducts:
     return OuterProducts(Points(np.concatenate(parts, axis=1)), Points(frame.features["embedding"][rows]))
 
 
+def expected_errors(frame: Frame) -> Float:
+    r"""How much may be wrong: the squared chance of any error, times the root of what the metrics count.
+
+    .. math:: w = (1 - c^3)^2 \sqrt{1 + s}
+
+    c is the model's confidence, the geometric mean of its domain, intent and slots, so that 1 - c^3 is the chance
+    that one of them is wrong; s is the expected number of tokens in slots, so that 1 + s stands for what SEMER counts:
+    an intent and its slots. Only products and roots, which every machine rounds alike.
+
+    Returns:
+        (N,), at least 0. High is worth more.
+
+    >>> frame = Frame(np.arange(2), np.full(2, "a"), {"confidence": np.array([1.0, 0.5])},
+    ...               {"slot_mass": np.array([[2.0], [3.0]])})
+    >>> expected_errors(frame).tolist()
+    [0.0, 1.53125]
+    """
+    sure = np.clip(frame.scores["confidence"], 0.0, 1.0)
+    wrong = 1.0 - sure * sure * sure
+    mass = frame.features["slot_mass"].astype(np.float64).sum(axis=1)
+    weights: Float = wrong * wrong * np.sqrt(1.0 + mass)
+    return weights
+
+
+def _joint_uncertainty(frame: Frame) -> Float:
+    return np.maximum(frame.scores["joint_uncertainty"], 0.0)
+
+
 def _k_means(frame: Frame, rows: Int, weights: Float, places: Places, lots: Lots) -> Int:
-    return k_means_plus_plus(roots(frame, rows), weights, places, lots)
+    return k_means_plus_plus(roots(frame, rows), weights, places, lots, trials=TRIALS)
 
 
 def _badge(frame: Frame, rows: Int, weights: Float, places: Places, lots: Lots) -> Int:
@@ -104,12 +131,12 @@ def _facility_location(frame: Frame, rows: Int, weights: Float, places: Places, 
 
 
 DIVERSE: Mapping[Strategy, Diversity] = {
-    Strategy.K_MEANS: Diversity(tuple(BLOCKS), _k_means, WEIGHT, K_MEANS_POWER),
+    Strategy.K_MEANS: Diversity(tuple(BLOCKS), _k_means, "confidence", expected_errors),
     Strategy.BADGE: Diversity((*BADGE_HEADS, "embedding"), _badge),
     Strategy.K_CENTER: Diversity(("embedding",), _k_center),
     # Its candidates are also what has to be stood for: a uniform draw stands for the frame, one by weight does not.
     Strategy.FACILITY_LOCATION: Diversity(
-        tuple(BLOCKS), _facility_location, WEIGHT, FACILITY_POWER, FACILITY_CANDIDATES, by_weight=False
+        tuple(BLOCKS), _facility_location, "joint_uncertainty", _joint_uncertainty, FACILITY_CANDIDATES, by_weight=False
     ),
 }
 
@@ -130,14 +157,14 @@ def diverse_order(strategy: Strategy, frame: Frame, group: Int, quota: Int, furt
         others by falling weight, equal weights at random.
 
     >>> probs = np.array([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
-    >>> frame = Frame(np.arange(4), np.full(4, "a"), {"joint_uncertainty": np.array([0.5, 0.4, 0.9, 0.1])},
+    >>> frame = Frame(np.arange(4), np.full(4, "a"), {"confidence": np.array([0.5, 0.6, 0.1, 0.9])},
     ...               {"domain_probs": probs, "intent_probs": probs, "slot_mass": probs[:, :1]})
     >>> lots = Lots(frame.ids, seed=1)
     >>> diverse_order(Strategy.K_MEANS, frame, np.zeros(4, dtype=int), np.array([3]), 0, lots).tolist()
     [0, 2, 3, 1]
     """
     diversity = DIVERSE[strategy]
-    weights = weights_of(diversity, frame)
+    weights = diversity.weigh(frame)
     chance = weights if diversity.by_weight else np.ones_like(weights)
     rows = candidates(chance, group, quota, further, lots, diversity.candidates)
     picked = diversity.pick(frame, rows, weights[rows], Places(group[rows], quota, further), lots.of(rows))
@@ -146,20 +173,6 @@ def diverse_order(strategy: Strategy, frame: Frame, group: Int, quota: Int, furt
     reached = np.zeros(weights.size, dtype=np.bool_)
     reached[first] = True
     return np.concatenate([first, rest[~reached[rest]]])
-
-
-def weights_of(diversity: Diversity, frame: Frame) -> Float:
-    """(N,) non-negative.
-
-    >>> frame = Frame(np.arange(2), np.full(2, "a"), {"joint_uncertainty": np.array([0.5, 2.0])})
-    >>> weights_of(DIVERSE[Strategy.K_MEANS], frame).tolist()
-    [0.25, 4.0]
-    """
-    weights = np.ones(frame.ids.size)
-    if diversity.weight is not None:
-        for _ in range(diversity.power):
-            weights = weights * np.maximum(frame.scores[diversity.weight], 0.0)
-    return weights
 
 
 def candidates(weights: Float, group: Int, quota: Int, further: int, lots: Lots, limit: int) -> Int:

@@ -77,24 +77,30 @@ def whole_weights(weights: Float, bits: int) -> Int:
     return whole
 
 
-def k_means_plus_plus(space: Space, weights: Float, places: Places, lots: Lots, *, long_first: bool = False) -> Int:
+def k_means_plus_plus(
+    space: Space, weights: Float, places: Places, lots: Lots, *, trials: int = 1, long_first: bool = False
+) -> Int:
     r"""Weighted D^2 sampling: each next row is drawn with probability proportional to weight x squared
     distance to the nearest row before it.
 
     .. math:: P(i) \propto w_i \min_{j \in S} \lVert x_i - x_j \rVert^2
+
+    With more than one of `trials` so many rows are drawn for each place, and the one is taken that leaves the
+    least of the sum of weight x squared distance (greedy k-means++): fewer outliers, less chance.
 
     Args:
         space: N rows.
         weights: (N,) non-negative, finite; kept to their ratio to the largest, and never quite 0.
         places: how many, and from which groups.
         lots: where the draws come from.
+        trials: rows drawn for each place, at least 1.
         long_first: the first row is drawn by weight x squared norm, not by weight alone.
 
     Returns:
         The rows in the order drawn, at most as many as `places` wants: fewer when all that are left lie
-        exactly where a row before them lies. O(places x N x F) time.
+        exactly where a row before them lies. O(places x trials x N x F) time.
 
-    Source: Arthur and Vassilvitskii 2007, k-means++; the weights as in weighted k-means.
+    Source: Arthur and Vassilvitskii 2007, k-means++, greedy as in its section 7; the weights as in weighted k-means.
 
     >>> from plugin.quality.selection.points import Points
     >>> space = Points(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]]))
@@ -113,9 +119,14 @@ def k_means_plus_plus(space: Space, weights: Float, places: Places, lots: Lots, 
             if places.exhausted():
                 break
             continue
-        row = int(np.searchsorted(upto, lots.number("centres", len(order), total), side="right"))
-        distances = space.squared_distances(row)
-        nearest = np.minimum(nearest, distances) if order else distances
+        marks = [lots.number("centres", len(order) * trials + trial, total) for trial in range(trials)]
+        drawn = np.unique(np.searchsorted(upto, np.array(marks, dtype=np.int64), side="right"))  # (B,)
+        after = space.squared_distances(drawn)  # (N, B)
+        if order:
+            after = np.minimum(after, nearest[:, None])
+        best = int((np.where(places.open, whole, 0) @ after).argmin()) if drawn.size > 1 else 0
+        nearest = after[:, best]
+        row = int(drawn[best])
         order.append(row)
         places.take(row)
     return np.array(order, dtype=np.int64)
@@ -156,7 +167,7 @@ def k_center(space: Space, places: Places, lots: Lots) -> Int:
             if places.exhausted():
                 break
             continue
-        distances = space.squared_distances(row)
+        distances = space.squared_distances(np.array([row]))[:, 0]
         nearest = np.minimum(nearest, distances) if order else distances
         order.append(row)
         places.take(row)

@@ -38,8 +38,8 @@ class Space(Protocol):
         """(N,) squared distances to the origin."""
         ...
 
-    def squared_distances(self, row: int) -> Int:
-        """(N,) from one row to all."""
+    def squared_distances(self, rows: Int) -> Int:
+        """(N, B) from each of those rows to all."""
         ...
 
 
@@ -47,8 +47,8 @@ class Points:
     """N vectors on a grid of whole numbers.
 
     >>> points = Points(np.array([[0.6, 0.8], [1.0, 0.0], [0.0, 0.0]]))
-    >>> (points.squared_distances(2) / points.unit**2).round(3).tolist()
-    [1.0, 1.0, 0.0]
+    >>> (points.squared_distances(np.array([2])) / points.unit**2).round(3).T.tolist()
+    [[1.0, 1.0, 0.0]]
     """
 
     square_bits = SQUARE_BITS
@@ -61,14 +61,14 @@ class Points:
     def size(self) -> int:
         return len(self.coordinates)
 
-    def dots(self, row: int) -> Int:
-        """(N,) inner products of one row with all."""
-        products: Int = (self.coordinates @ self.coordinates[row]).astype(np.int64)
+    def dots(self, rows: Int) -> Int:
+        """(N, B) inner products of those rows with all."""
+        products: Int = (self.coordinates @ self.coordinates[rows].T).astype(np.int64)
         return products
 
-    def squared_distances(self, row: int) -> Int:
-        """(N,) from one row to all."""
-        squares: Int = self.norms + self.norms[row] - 2 * self.dots(row)
+    def squared_distances(self, rows: Int) -> Int:
+        """(N, B) from each of those rows to all."""
+        squares: Int = self.norms[:, None] + self.norms[rows] - 2 * self.dots(rows)
         return squares
 
 
@@ -78,8 +78,8 @@ class OuterProducts:
     .. math:: \langle a_i h_i^T, a_j h_j^T \rangle = (a_i \cdot a_j) (h_i \cdot h_j)
 
     >>> space = OuterProducts(Points(np.array([[1.0, 0.0], [0.0, 1.0]])), Points(np.array([[1.0], [0.5]])))
-    >>> (space.squared_distances(0) / space.norms.max()).tolist()
-    [0.0, 1.25]
+    >>> (space.squared_distances(np.array([0])) / space.norms.max()).T.tolist()
+    [[0.0, 1.25]]
     """
 
     _COARSER = 8  # bits given up, so that sums over many rows fit into int64
@@ -95,10 +95,10 @@ class OuterProducts:
     def size(self) -> int:
         return self._left.size
 
-    def squared_distances(self, row: int) -> Int:
-        """(N,) from one row to all."""
-        dots = self._left.dots(row) * self._right.dots(row)
-        squares: Int = (self._norms + self._norms[row] - 2 * dots) >> self._COARSER
+    def squared_distances(self, rows: Int) -> Int:
+        """(N, B) from each of those rows to all."""
+        dots = self._left.dots(rows) * self._right.dots(rows)
+        squares: Int = (self._norms[:, None] + self._norms[rows] - 2 * dots) >> self._COARSER
         return squares
 
 

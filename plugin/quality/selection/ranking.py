@@ -56,12 +56,12 @@ def needs(strategy: Strategy) -> Needs:
     >>> needs(Strategy.MARGIN)
     Needs(score='margin', features=())
     >>> needs(Strategy.K_MEANS)
-    Needs(score='joint_uncertainty', features=('domain_probs', 'intent_probs', 'slot_mass'))
+    Needs(score='confidence', features=('domain_probs', 'intent_probs', 'slot_mass'))
     """
     if strategy in RANKED_BY:
         return Needs(RANKED_BY[strategy][0], ())
     if strategy in DIVERSE:
-        return Needs(DIVERSE[strategy].weight, DIVERSE[strategy].features)
+        return Needs(DIVERSE[strategy].score, DIVERSE[strategy].features)
     return Needs(None, ())
 
 

@@ -74,9 +74,8 @@ def test_the_comparison_that_was_named_beforehand_comes_first() -> None:
     assert {(trial.pool, trial.labels, trial.budget) for trial in first} == {
         ("whole", "reviewed", 10.0), ("none", "none", 0.0)
     }  # fmt: skip
-    assert [(trial.pool, trial.labels) for trial in trials[len(first) : len(first) + 3 * 10 * 13]] == [
-        ("whole", "reviewed")
-    ] * (3 * 10 * 13)
+    then = [("whole", "reviewed")] * 13 + [("window", "weak")] * (6 * 3 + 1)  # per world; 6 x 1 were the primary
+    assert [(trial.pool, trial.labels) for trial in trials[len(first) : len(first) + 2 * len(then)]] == then * 2
 
 
 @given(grids)

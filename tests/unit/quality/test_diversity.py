@@ -11,7 +11,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.stats
-from numpy.typing import NDArray
 
 from plugin.quality.selection import Frame, needs, select
 from plugin.quality.selection import diversity as diversity_module
@@ -29,7 +28,7 @@ def make_frame(size: int = SIZE, seed: int = 0) -> Frame:
     return Frame(
         ids=rng.permutation(size * 3)[:size].astype(np.int64),
         domains=np.array(["music", "weather", "alarm"])[np.minimum(rng.geometric(0.6, size) - 1, 2)],
-        scores={"joint_uncertainty": rng.random(size)},
+        scores={"joint_uncertainty": rng.random(size), "confidence": rng.random(size)},
         features={
             **{name: rng.dirichlet(np.full(width, 0.3), size).astype("<f2") for name, width in widths.items()},
             "slot_mass": rng.gamma(0.3, size=(size, 4)).astype("<f2"),
@@ -63,9 +62,8 @@ def test_a_larger_budget_extends_a_smaller_one(strategy: Strategy) -> None:
 def test_what_the_greedy_does_not_reach_follows_by_weight(strategy: Strategy) -> None:
     frame = make_frame()
     rest = order_of(strategy, frame, 50)[50:]
-    if DIVERSE[strategy].weight:
-        uncertainty = frame.scores["joint_uncertainty"][rest]
-        assert (np.diff(uncertainty) <= 0).all()
+    if DIVERSE[strategy].score:
+        assert (np.diff(DIVERSE[strategy].weigh(frame)[rest]) <= 0).all()
     else:
         assert scipy.stats.spearmanr(rest, range(len(rest))).pvalue > 0.001
 
@@ -133,7 +131,8 @@ def test_the_hard_come_in_greedy_order_beside_a_control_that_knows_nothing_of_it
 
 def test_k_means_goes_where_the_uncertainty_is() -> None:
     frame = make_frame(2000)
-    uncertain = replace_uncertainty(frame, np.where(np.arange(2000) < 200, 1.0, 0.1))
+    sure = np.where(np.arange(2000) < 200, 0.1, 0.9)
+    uncertain = Frame(frame.ids, frame.domains, {"confidence": sure}, frame.features)
     drawn = set(order_of(Strategy.K_MEANS, uncertain, 100)[:100])
     assert len(drawn & set(range(200))) > 80
 
@@ -149,16 +148,12 @@ def test_diverse_choices_reach_small_clusters(strategy: Strategy) -> None:
     frame = Frame(
         np.arange(800),
         np.full(800, "a"),
-        {"joint_uncertainty": np.ones(800)},
+        {"joint_uncertainty": np.ones(800), "confidence": np.full(800, 0.5)},
         {name: values[kind] + 1e-3 * rng.random((800, values.shape[1])) for name, values in centre.items()},
     )
     met = len(set(kind[order_of(strategy, frame, 20)[:20]].tolist()))
     by_chance = [len(set(kind[np.random.default_rng(seed).permutation(800)[:20]].tolist())) for seed in range(20)]
     assert met >= 18 > max(by_chance)
-
-
-def replace_uncertainty(frame: Frame, values: NDArray[np.float64]) -> Frame:
-    return Frame(frame.ids, frame.domains, {"joint_uncertainty": values}, frame.features)
 
 
 def test_badge_embeds_the_gradient_of_the_last_layers() -> None:
@@ -173,7 +168,7 @@ def test_badge_embeds_the_gradient_of_the_last_layers() -> None:
     space = gradients(frame, np.arange(40))
     for row in (0, 13):
         exact = ((embedding - embedding[row]) ** 2).sum(axis=1)
-        ours = space.squared_distances(row).astype(np.float64)
+        ours = space.squared_distances(np.array([row]))[:, 0].astype(np.float64)
         np.testing.assert_allclose(ours / ours.max(), exact / exact.max(), atol=2e-3)
 
 
@@ -221,21 +216,21 @@ def test_a_frame_above_the_candidates_still_fills_its_round(
 
 
 ids, domain = np.arange(3), np.full(3, "a")
-joint = {"joint_uncertainty": np.ones(3)}
+sure = {"confidence": np.full(3, 0.5)}
 features = {"domain_probs": np.ones((3, 1)), "intent_probs": np.ones((3, 1)), "slot_mass": np.ones((3, 1))}
 
 
 @pytest.mark.parametrize(
     ("scores", "given", "message"),
     [
-        ({}, features, r"strategy k-means weighs by 'joint_uncertainty', which the frame lacks: \[\]"),
-        (joint, {}, r"strategy k-means compares by 'domain_probs', which the frame lacks: \[\]"),
-        (joint, {**features, "slot_mass": np.full((3, 1), np.nan)}, "utterance 0 has no finite 'slot_mass' .3 such"),
-        (joint, {**features, "slot_mass": np.full((3, 1), -0.1)}, "utterance 0 has a negative 'slot_mass'"),
-        ({"joint_uncertainty": np.array([1.0, -0.5, 1.0])}, features, "utterance 1 has a negative 'joint_uncertainty'"),
-        (joint, {**features, "slot_mass": np.ones(3)}, r"features\['slot_mass'\] must be floats of shape \(3, F\)"),
-        (joint, {**features, "slot_mass": np.ones((2, 1))}, r"not float64 of shape \(2, 1\)"),
-        (joint, {**features, "slot_mass": np.ones((3, 1), dtype=int)}, "not int64"),
+        ({}, features, r"strategy k-means weighs by 'confidence', which the frame lacks: \[\]"),
+        (sure, {}, r"strategy k-means compares by 'domain_probs', which the frame lacks: \[\]"),
+        (sure, {**features, "slot_mass": np.full((3, 1), np.nan)}, "utterance 0 has no finite 'slot_mass' .3 such"),
+        (sure, {**features, "slot_mass": np.full((3, 1), -0.1)}, "utterance 0 has a negative 'slot_mass'"),
+        ({"confidence": np.array([1.0, -0.5, 1.0])}, features, "utterance 1 has a negative 'confidence'"),
+        (sure, {**features, "slot_mass": np.ones(3)}, r"features\['slot_mass'\] must be floats of shape \(3, F\)"),
+        (sure, {**features, "slot_mass": np.ones((2, 1))}, r"not float64 of shape \(2, 1\)"),
+        (sure, {**features, "slot_mass": np.ones((3, 1), dtype=int)}, "not int64"),
     ],
 )
 def test_a_frame_without_what_the_strategy_needs_is_refused(
@@ -262,7 +257,8 @@ from plugin.records import Policy
 ids = np.arange(3000)
 widths = {"domain_probs": 18, "intent_probs": 60, "slot_mass": 55, "embedding": 100}
 features = {name: (ids[:, None] * np.arange(3, 3 + width) ** 3 % 1009 / 1024) ** 4 for name, width in widths.items()}
-frame = Frame(ids, np.array(["music", "weather"])[ids % 2], {"joint_uncertainty": ids * 37 % 1000 / 1000}, features)
+scores = {name: ids * 37 % 1000 / 1000 for name in ("joint_uncertainty", "confidence")}
+frame = Frame(ids, np.array(["music", "weather"])[ids % 2], scores, features)
 for strategy in DIVERSE:
     items = select(frame, Policy(strategy=strategy, budget=100))
     print(strategy, hashlib.sha256(repr(items).encode()).hexdigest())

@@ -92,6 +92,33 @@ def test_the_first_row_is_drawn_by_squared_norm_when_asked() -> None:
 
 @settings(max_examples=60)
 @given(values=points_of_seed, wanted=st.integers(0, 50), seed=st.integers(0, 9))
+def test_with_trials_the_row_that_leaves_least_is_taken(values: Matrix, wanted: int, seed: int) -> None:
+    size, trials = len(values), 4
+    points, lots = Points(values), Lots(np.arange(size), seed)
+    weights = np.random.default_rng(seed).random(size)
+    whole = whole_weights(weights, 62 - 26 - size.bit_length()).tolist()
+    distance = squares(points).tolist()
+    expected: list[int] = []
+
+    def left(chosen: list[int]) -> int:
+        return sum(whole[i] * min(distance[i][j] for j in chosen) for i in range(size) if i not in expected)
+
+    while len(expected) < min(wanted, size):
+        mass = [
+            0 if i in expected else whole[i] * (min(distance[i][j] for j in expected) if expected else 1)
+            for i in range(size)
+        ]
+        if not sum(mass):
+            break
+        marks = [lots.number("centres", len(expected) * trials + trial, sum(mass)) for trial in range(trials)]
+        drawn = sorted({next(i for i in range(size) if sum(mass[: i + 1]) > mark) for mark in marks})
+        expected.append(min(drawn, key=lambda row: left([*expected, row])))
+    found = k_means_plus_plus(points, weights, one_group(size, min(wanted, size)), lots, trials=trials)
+    assert found.tolist() == expected
+
+
+@settings(max_examples=60)
+@given(values=points_of_seed, wanted=st.integers(0, 50), seed=st.integers(0, 9))
 def test_k_center_takes_the_farthest(values: Matrix, wanted: int, seed: int) -> None:
     size = len(values)
     points = Points(values)
