@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Tone = Literal["", "good", "bad", "muted"]
+Tone = Literal["", "good", "bad", "muted", "words"]  # words: a sentence, no number
 
 
 @dataclass(frozen=True, slots=True)

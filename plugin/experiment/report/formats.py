@@ -72,16 +72,16 @@ def change_spread(found: Change | None) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Two digits, and no more precision than a permutation has.
+    """Enough digits to see on which side of 0.05 it is, and no more.
 
     >>> p_value(0.0319), p_value(0.00195), p_value(0.0004), p_value(None), p_value(1.0)
-    ('0.03', '0.002', '< 0.001', '–', '1.00')
+    ('0.032', '0.002', '< 0.001', '–', '1.00')
     """
     if p is None or math.isnan(p):
         return NONE
     if p < 0.001:
         return "< 0.001"
-    return f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
+    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def saved(found: LabelsSaved | None) -> str:

@@ -10,8 +10,6 @@ from importlib.resources import files
 from plugin.experiment.report.colours import swap_to_dark
 from plugin.experiment.report.document import Cell, Document, Figures, Part, Section, Table, Tile, Verdict
 
-LONG = 40  # characters; longer cells are words, not numbers
-
 
 def html(document: Document) -> str:
     links = "".join(f'<a href="#{section.id}">{inline(section.title)}</a>' for section in document.sections)
@@ -92,9 +90,8 @@ def _row(row: Sequence[Cell | str], columns: int) -> str:
 
 def _cell(cell: Cell) -> str:
     under = "".join(f"<small>{escape(line)}</small>" for line in cell.under.splitlines())
-    kind = "words" if len(cell.text) > LONG else cell.tone
-    text = inline(cell.text) if kind == "words" else f"<b>{inline(cell.text)}</b>"
-    return f'<td class="{kind}">{text}{under}</td>' if kind else f"<td>{text}{under}</td>"
+    text = inline(cell.text) if cell.tone == "words" else f"<b>{inline(cell.text)}</b>"
+    return f'<td class="{cell.tone}">{text}{under}</td>' if cell.tone else f"<td>{text}{under}</td>"
 
 
 def _caption(text: str) -> str:

@@ -8,7 +8,7 @@ from plugin.experiment.analysis import Analysis
 from plugin.experiment.analysis.comparisons import Comparison
 from plugin.experiment.analysis.intervals import ENOUGH_SEEDS, Change
 from plugin.experiment.analysis.names import label
-from plugin.experiment.analysis.results import Setting
+from plugin.experiment.analysis.results import NOTHING, Setting
 from plugin.experiment.report import charts, formats
 from plugin.experiment.report.colours import styles
 from plugin.experiment.report.document import Cell, Figure, Tone
@@ -16,7 +16,7 @@ from plugin.quality.metrics import HIGHER_IS_BETTER
 
 DCER, SEMER = "dcer", "semer"
 BOTH = (DCER, SEMER)
-N = "n (seeds × locales)"
+N = "n"
 AA = "random (A/A)"
 Rows = list[list[Cell | str]]
 LABELS_WORDS = {"reviewed": "reviewed labels", "weak": "weak labels"}
@@ -57,6 +57,8 @@ def setting_words(setting: Setting, *, with_budget: bool = True) -> str:
     >>> setting_words(Setting("massive", "whole", "weak", 0.0, 0.1)).replace("\\xa0", " ")
     'Weak labels, whole pool, 10 %'
     """
+    if with_budget and setting.budget == NOTHING:
+        return "Nothing added"
     words = [LABELS_WORDS.get(setting.labels, setting.labels), POOL_WORDS.get(setting.pool, setting.pool)]
     if with_budget:
         words.append(formats.budget(setting.budget))

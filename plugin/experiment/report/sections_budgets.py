@@ -41,7 +41,7 @@ def settings(analysis: Analysis, painter: Painter) -> Section | None:
             rows.append(plain_row(AA, floors, "random"))
     columns = ["against random", *(formats.metric_name(metric, arrow=True) for metric in BOTH)]
     columns += [*(f"labels saved, {formats.metric_name(metric)}" for metric in BOTH), N]
-    summary = f"All {len(found)} settings as a table"
+    summary = f"All {len(found)} settings as a table" if figures else ""
     parts: list[Part] = [Table(columns, rows, "As the table of the comparison named beforehand.", summary)]
     if figures:
         parts.insert(

@@ -10,7 +10,7 @@ from typing import Any
 from plugin.experiment.analysis import Analysis
 from plugin.experiment.analysis.names import label
 from plugin.experiment.report import formats
-from plugin.experiment.report.document import Section, Table
+from plugin.experiment.report.document import Cell, Section, Table
 from plugin.experiment.report.parts import Rows, setting_words
 
 METHODS = """
@@ -63,9 +63,11 @@ def _coverage(analysis: Analysis) -> Table:
         counts = Counter({label(arm): len(pairs) for arm, pairs in arms.items()})
         seeds = {pair.seed for pairs in arms.values() for pair in pairs}
         locales = {pair.locale for pairs in arms.values() for pair in pairs}
-        said = ", ".join(f"{arm} {number}" for arm, number in sorted(counts.items()))
-        rows.append([name, f"{sum(counts.values())}", f"{len(seeds)}", f"{len(locales)}", said])
-    return Table(["setting", "trials", "seeds", "locales", "by arm"], rows, "What of the grid is there.")
+        said = " · ".join(f"{arm} {number}" for arm, number in sorted(counts.items()))
+        numbers = (sum(counts.values()), len(seeds), len(locales))
+        rows.append([name, *(f"{number:,}" for number in numbers), Cell(said, tone="words")])
+    columns = ["setting", "trials", "seeds", "locales", "by arm"]
+    return Table(columns, rows, summary="What of the grid is there: trials by setting and arm")
 
 
 def _about(manifest: Mapping[str, Any]) -> Rows:
@@ -73,9 +75,13 @@ def _about(manifest: Mapping[str, Any]) -> Rows:
     rows: Rows = []
     for key, value in manifest.items():
         if key == "runs" and isinstance(value, list):
-            rows += [[f"run {number}", _run(run)] for number, run in enumerate(value, 1) if isinstance(run, dict)]
+            rows += [
+                [f"run {number}", Cell(_run(run), tone="words")]
+                for number, run in enumerate(value, 1)
+                if isinstance(run, dict)
+            ]
         elif key != "format":
-            rows.append([key, _words(value)])
+            rows.append([key, Cell(_words(value), tone="words")])
     return rows
 
 

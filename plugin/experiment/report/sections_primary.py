@@ -71,7 +71,7 @@ def _primary_table(analysis: Analysis) -> Table:
         rows,
         "Mean over pairs of locale and seed, its 95 % interval over seeds, and the sign-flip p, corrected over the "
         "strategies (Holm). Labels saved: how much smaller the budget is than what random choice needs for the same "
-        "error. Coloured: the interval is off zero and the corrected p below 0.05.",
+        "error. n: pairs, seeds × locales. Coloured: the interval is off zero and the corrected p below 0.05.",
     )
 
 

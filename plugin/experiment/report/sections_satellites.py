@@ -12,6 +12,7 @@ from plugin.experiment.analysis.results import Setting
 from plugin.experiment.analysis.satellites import ALLOCATION, COMPOSITION, NOISE, OTHER, Satellite
 from plugin.experiment.analysis.transfer import KEY as DOMAINS
 from plugin.experiment.report import charts, formats
+from plugin.experiment.report.colours import SERIES
 from plugin.experiment.report.document import Cell, Figure, Figures, Part, Section, Table
 from plugin.experiment.report.parts import (
     BOTH,
@@ -25,6 +26,7 @@ from plugin.experiment.report.parts import (
     setting_words,
 )
 
+METRIC_COLOURS = tuple(SERIES)[-2:]  # not those of arms
 TITLES = {
     COMPOSITION: ("EL2N: how much of the hardest?", "The hard share comes from the top, the others from the rest."),
     ALLOCATION: ("Quotas per domain", "Without a quota, and with one in proportion or equal for every domain."),
@@ -87,7 +89,7 @@ def _changed(setting: Setting) -> str:
 def _figures(satellite: Satellite, painter: Painter, number: int) -> list[Figure]:
     """A line over what was changed, where it is a number; of the first core setting that it was changed from."""
     if satellite.name == COMPOSITION:
-        return _over_shares(satellite, painter, number)
+        return _over_shares(satellite, number)
     if not satellite.comparisons or any(item.locale for item in satellite.comparisons):
         return []
     first = replace(satellite.comparisons[0].setting, noise=0.0, extra=())
@@ -100,19 +102,20 @@ def _figures(satellite: Satellite, painter: Painter, number: int) -> list[Figure
         steps[first] = 0.0
     if len(steps) < 2:
         return []
+    # Evenly spaced: 1, 2, 3 and 10 replicates would stand on each other.
+    places = {step: float(at) for at, step in enumerate(sorted(set(steps.values())))}
     ticks = {
-        step: formats.percent(step, decimals=0) if satellite.name == NOISE else f"{step:g}"
-        for step in sorted(steps.values())
+        at: formats.percent(step, decimals=0) if satellite.name == NOISE else f"{step:g}" for step, at in places.items()
     }
     figures = []
     for metric in BOTH:
         series = []
         for arm in dict.fromkeys(item.arm for item in satellite.comparisons):
-            found = [(steps[item.setting], item.change) for item in satellite.comparisons
-                     if item.setting in steps and (item.arm, item.metric) == (arm, metric)]  # fmt: skip
-            points = [
-                (step, change.value, change.low, change.high) for step, change in sorted(found, key=lambda at: at[0])
-            ]
+            points = sorted(
+                (places[steps[item.setting]], item.change.value, item.change.low, item.change.high)
+                for item in satellite.comparisons
+                if item.setting in steps and (item.arm, item.metric) == (arm, metric)
+            )
             if points:
                 series.append(painter.line(arm, points))
         figures += _panel(f"satellite-{number}-{metric}", metric, series, ticks, satellite.name.replace("_", " "))
@@ -127,8 +130,8 @@ def _step(setting: Setting) -> float | None:
     return float(values[0]) if len(values) == 1 and isinstance(values[0], int | float) else None
 
 
-def _over_shares(satellite: Satellite, painter: Painter, number: int) -> list[Figure]:
-    """Hard share on the x axis, one line per kind of labels, in the setting with most compositions."""
+def _over_shares(satellite: Satellite, number: int) -> list[Figure]:
+    """Hard share on the x axis, a line per metric, a figure per setting that has three compositions at least."""
     by_setting: dict[Setting, list[Comparison]] = {}
     for item in satellite.comparisons:
         if not split(item.arm)[1]:
@@ -138,14 +141,15 @@ def _over_shares(satellite: Satellite, painter: Painter, number: int) -> list[Fi
         shares = sorted({share for item in items if (share := hard_share(item.arm)) is not None})
         if len(shares) < 3:
             continue
+        places = {share: float(at) for at, share in enumerate(shares)}
         series = []
-        for metric, stand_in in zip(BOTH, ("el2n-10-90", "entropy"), strict=True):
+        for metric, colour in zip(BOTH, METRIC_COLOURS, strict=True):
             points = sorted(
-                (hard_share(item.arm) or 0.0, item.change.value, item.change.low, item.change.high)
+                (places[hard_share(item.arm) or 0.0], item.change.value, item.change.low, item.change.high)
                 for item in items if item.metric == metric
             )  # fmt: skip
-            series.append(painter.line(stand_in, points, formats.metric_name(metric)))
-        ticks = {share: formats.percent(share, decimals=0) for share in shares}
+            series.append(charts.Line(formats.metric_name(metric), points, colour))
+        ticks = {at: formats.percent(share, decimals=0) for share, at in places.items()}
         name = f"satellite-{number}-{setting.labels}-{setting.pool}-{setting.budget:g}"
         title = setting_words(setting)
         ends = [end for line in series for point in line.points for end in point[1:] if end is not None]

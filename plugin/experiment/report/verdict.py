@@ -146,6 +146,7 @@ def _target(subject: Subject) -> str:
     """Against what the project set itself; an arm other than the default has no target."""
     if not subject.is_default or set(subject.changes) != set(TARGETS):
         return ""
+    saved = subject.saved
     checks = [
         (
             f"{formats.metric_name(metric)} {formats.percent(goal, decimals=0, sign=True)}",
@@ -153,11 +154,9 @@ def _target(subject: Subject) -> str:
         )
         for metric, goal in TARGETS.items()
     ]
-    saved = subject.saved
-    checks.append(
-        (f"{formats.percent(TARGET_SAVED, decimals=0)} of labels", saved is not None and saved.saved >= TARGET_SAVED)
-    )
     said = [f"{what}: {'reached' if is_reached else 'not reached'}" for what, is_reached in checks]
+    of_labels = "not measured" if saved is None else "reached" if saved.saved >= TARGET_SAVED else "not reached"
+    said.append(f"{formats.percent(TARGET_SAVED, decimals=0)} of labels: {of_labels}")
     return f"The target set beforehand: {'; '.join(said)}."
 
 

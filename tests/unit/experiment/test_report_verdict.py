@@ -79,6 +79,12 @@ def test_a_large_effect_below_the_curve_saves_at_least_so_much() -> None:
     assert found.tiles[2].number == "≥\u00a075\u00a0%"
 
 
+def test_labels_saved_may_not_have_been_measured() -> None:
+    found = answer({"dcer": -0.12, "semer": -0.06}, replace(ONE, budgets=(10,), ends=False))
+    assert "30 % of labels: not measured" in details(found)
+    assert len(found.tiles) == 2
+
+
 def test_another_comparison_than_the_one_named_is_said_to_be_so() -> None:
     found = answer({"dcer": -0.1, "semer": -0.1}, replace(ONE, pools=("window",), labels=("weak",)))
     assert "has not been run" in details(found)
