@@ -1,17 +1,17 @@
-"""The corpora of an experiment: which file holds which locale."""
+"""The corpora of an experiment: which files hold which locale."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 
+from plugin.corpora.facebook import is_facebook
 from plugin.corpora.folder import file_sha256
-from plugin.corpora.readers import read_corpus
+from plugin.corpora.readers import is_corpus_name, read_corpus
 from plugin.formats.record import LabelledUtterance
-
-_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".csv", ".csv.gz", ".parquet")
 
 
 class SourceError(ValueError):
@@ -20,23 +20,37 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One locale of a corpus: `utterances` usable rows in the file at `path`."""
+    """One locale of a corpus: `utterances` usable rows in the file at `path`, or there and in `more` files.
+
+    `sha256` is the file's own, or that of the digests of all files, each on a line.
+    """
 
     corpus: str
     locale: str
     path: Path
     sha256: str
     utterances: int
+    more: tuple[Path, ...] = ()
 
     @property
     def place(self) -> tuple[str, str]:
         return self.corpus, self.locale
 
     def read(self) -> list[LabelledUtterance]:
-        return [row for row in _rows(self.path) if row.locale == self.locale]
+        return [row for path in (self.path, *self.more) for row in _rows(path) if row.locale == self.locale]
 
 
-@lru_cache(maxsize=2)
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one file has of one locale."""
+
+    path: Path
+    locale: str
+    utterances: int
+    partitions: frozenset[str | None]
+
+
+@lru_cache(maxsize=4)
 def _rows(path: Path) -> list[LabelledUtterance]:
     return read_corpus(path).utterances
 
@@ -44,28 +58,28 @@ def _rows(path: Path) -> list[LabelledUtterance]:
 def find(given: Iterable[str], locales: Sequence[str] | None = None) -> list[Source]:
     """Every locale of the corpora given, as `PATH` or `NAME=PATH`, a file or a folder of files.
 
-    A corpus without a name has that of its file, or of the folder where the file is named after its locale.
-    Of a folder, files that are named after another locale than the ones asked for are not opened.
+    A corpus without a name has that of its file, or of the folder where the file is named after its locale or is one
+    of several parts. A folder without such files may have them in folders of its own, one for each locale. Of a
+    folder, files that are named after another locale than the ones asked for are not opened.
 
     Raises:
-        SourceError: no file, a locale that is nowhere, or two files with the same corpus and locale.
+        SourceError: no file, a locale that is nowhere, or two files with the same partition of a corpus and locale.
         UnreadableFileError: a file that cannot be read.
     """
-    sources: dict[tuple[str, str], Source] = {}
+    parts: dict[tuple[str, str], list[_Part]] = {}
     for word in given:
         name, path = _split(word)
         for file in _files(path, locales):
-            for source in _sources(file, name, locales):
-                if source.place in sources:
-                    raise SourceError(f"{file} and {sources[source.place].path} both hold {'/'.join(source.place)}")
-                sources[source.place] = source
-    missing = sorted(set(locales or ()) - {locale for _, locale in sources})
+            for part in _parts(file, locales):
+                place = name or _name(file, path, part.locale), part.locale
+                _add(part, parts.setdefault(place, []), place)
+    missing = sorted(set(locales or ()) - {locale for _, locale in parts})
     if missing:
         raise SourceError(f"no corpus has the locale {', '.join(missing)}")
-    if not sources:
+    if not parts:
         raise SourceError("no corpus has a labelled utterance that can be used")
     ranks = {locale: rank for rank, locale in enumerate(locales or ())}
-    return sorted(sources.values(), key=lambda source: (ranks.get(source.locale, 0), source.place))
+    return [_source(place, parts[place]) for place in sorted(parts, key=lambda place: (ranks.get(place[1], 0), place))]
 
 
 def _split(word: str) -> tuple[str | None, Path]:
@@ -78,24 +92,47 @@ def _files(path: Path, locales: Sequence[str] | None) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise SourceError(f"{path}: there is no such file or folder")
-    files = sorted(child for child in path.iterdir() if child.name.endswith(_SUFFIXES))
-    named = [file for file in files if _stem(file) in (locales or ())]
-    return named or files
+    children = sorted(path.iterdir())
+    if files := [child for child in children if child.is_file() and is_corpus_name(child.name)]:
+        return _wanted(files, locales)
+    folders = _wanted([child for child in children if child.is_dir()], locales)
+    return [file for folder in folders for file in sorted(folder.iterdir()) if is_corpus_name(file.name)]
 
 
-def _sources(file: Path, name: str | None, locales: Sequence[str] | None) -> list[Source]:
-    rows = _rows(file)
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row.locale] = counts.get(row.locale, 0) + 1
-    stem = _stem(file)
-    corpus = name or (stem if stem not in counts else file.resolve().parent.name)
-    digest = file_sha256(file)
+def _wanted(children: list[Path], locales: Sequence[str] | None) -> list[Path]:
+    return [child for child in children if _stem(child) in (locales or ())] or children
+
+
+def _parts(file: Path, locales: Sequence[str] | None) -> list[_Part]:
+    rows: dict[str, list[LabelledUtterance]] = {}
+    for row in _rows(file):
+        rows.setdefault(row.locale, []).append(row)
     return [
-        Source(corpus, locale, file, digest, count)
-        for locale, count in sorted(counts.items())
+        _Part(file, locale, len(own), frozenset(row.partition for row in own))
+        for locale, own in sorted(rows.items())
         if not locales or locale in locales
     ]
+
+
+def _name(file: Path, given: Path, locale: str) -> str:
+    if is_facebook(file):
+        return (given if given.is_dir() else file.parent).resolve().name
+    return _stem(file) if _stem(file) != locale else file.resolve().parent.name
+
+
+def _add(part: _Part, others: list[_Part], place: tuple[str, str]) -> None:
+    """Files of one locale are one corpus where each has partitions of its own."""
+    for other in others:
+        if None in part.partitions | other.partitions or part.partitions & other.partitions:
+            raise SourceError(f"{part.path} and {other.path} both hold {'/'.join(place)}")
+    others.append(part)
+
+
+def _source(place: tuple[str, str], parts: list[_Part]) -> Source:
+    digests = [file_sha256(part.path) for part in parts]
+    digest = digests[0] if len(digests) == 1 else sha256("\n".join(digests).encode()).hexdigest()
+    first, *more = (part.path for part in parts)
+    return Source(*place, first, digest, sum(part.utterances for part in parts), tuple(more))
 
 
 def _stem(file: Path) -> str:
