@@ -50,8 +50,8 @@ def stack_of(values: ArrayLike, name: str, one: str, axes: str = "(R, N, K)") ->
     return p
 
 
-def probabilities(values: ArrayLike, name: str, axes: str = "(N, K)") -> Float:
-    """`values` as float64 of the given axes, the last of which sums to 1.
+def probabilities(values: ArrayLike, name: str, axes: str = "(N, K)", *, tolerance: float = SUM_TOLERANCE) -> Float:
+    """`values` as float64 of the given axes, the last of which sums to 1 within `tolerance`.
 
     Raises:
         ValueError: another shape, or a row that is negative, not finite, or does not sum to 1.
@@ -68,7 +68,7 @@ def probabilities(values: ArrayLike, name: str, axes: str = "(N, K)") -> Float:
     _refuse_rows(~np.isfinite(p), name, "holds a value that is not finite")
     _refuse_rows(p < 0.0, name, "holds a negative probability")
     total = p.sum(axis=-1, keepdims=True)
-    off = np.abs(total - 1.0) > SUM_TOLERANCE
+    off = np.abs(total - 1.0) > tolerance
     if off.any():
         _refuse_rows(off, name, f"sums to {total[off][0]:.6g}, not to 1: pass probabilities, not logits")
     return p
