@@ -121,8 +121,8 @@ class Grid:
         first = [(*setting, budget, arm) for setting in settings[:1] for budget in primary for arm in self.arms]
         blocks = [self._block([*nothing, *first])]
         # Two settings at a time: a world, whose seed model is trained anew for each block, serves both.
-        for pair in (settings[:2], settings[2:4], settings[4:]):
-            blocks.append(self._block([cell for setting in pair for cell in self._cells(setting)]))
+        pairs = (settings[:2], settings[2:4], settings[4:])
+        blocks += [self._block([cell for setting in pair for cell in self._cells(setting)]) for pair in pairs]
         if self.baselines:
             blocks.append(self._block([(*setting, EVERYTHING_BUDGET, EVERYTHING) for setting in settings]))
         return [block for block in [*blocks, list(self.satellites)] if block]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import re
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -153,15 +155,14 @@ def natural(value: Any) -> tuple[Any, ...]:
 def read_results(directory: Path) -> Results:
     """The results of an experiment, finished or not.
 
-    A line that cannot be read (the last one of a run that was cut off) is counted and left out; of a trial
-    that was run twice the last line counts.
+    Files may be compressed (`gzip`), as results are kept. A line that cannot be read (the last one of a run that
+    was cut off) is counted and left out; of a trial that was run twice the last line counts.
 
     Raises:
         NoResultsError: no file of results, or no trial in them.
     """
-    lines = [
-        line for path in sorted((directory / "results").glob("*.jsonl")) for line in path.read_bytes().split(b"\n")
-    ]
+    files = [*(directory / "results").glob("*.jsonl"), *(directory / "results").glob("*.jsonl.gz")]
+    lines = [line for path in sorted(files) for line in _content(path).split(b"\n")]
     rows, unreadable = [], 0
     for line in filter(bytes.strip, lines):
         try:
@@ -174,6 +175,16 @@ def read_results(directory: Path) -> Results:
             "run `assay experiment run` first, or name its --out folder"
         )
     return results_from(rows, manifest=_manifest(directory), unreadable=unreadable)
+
+
+def _content(path: Path) -> bytes:
+    """Raises NoResultsError where a compressed file is cut off: nothing behind the cut can be told."""
+    if path.suffix != ".gz":
+        return path.read_bytes()
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise NoResultsError(f"{path} is damaged ({error}): delete it, or bring it again") from None
 
 
 def results_from(

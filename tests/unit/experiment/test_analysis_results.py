@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -120,3 +121,21 @@ def test_with_nothing_or_everything_added_there_is_no_choice() -> None:
     assert [trial.arm for trial in everything] == ["everything"]
     assert results.random_trials(replace(SETTING, budget=EVERYTHING, pool="window"), pair) == []
     assert results.random_trials(SETTING, Pair("sw-KE", 9)) == []
+
+
+def test_results_may_be_compressed(tmp_path: Path) -> None:
+    rows = World(locales=("sw-KE",), seeds=(0, 1), budgets=(10,)).rows()
+    directory = write(tmp_path / "out", rows)
+    expected = read_results(directory)
+    for path in (directory / "results").glob("*.jsonl"):
+        path.with_suffix(".jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert read_results(directory).settings == expected.settings
+
+
+def test_a_compressed_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "a.jsonl.gz").write_bytes(gzip.compress(b"{}" * 1000)[:-9])
+    with pytest.raises(NoResultsError, match=r"a\.jsonl\.gz is damaged"):
+        read_results(tmp_path)
