@@ -110,7 +110,7 @@ class Policy:
     train_on_weak  whether unreviewed hypotheses of the pool also train a production candidate
     """
 
-    strategy: Strategy = Strategy.ENTROPY
+    strategy: Strategy = Strategy.K_MEANS
     budget: int = 500
     allocation: Allocation = Allocation.GLOBAL
     control_share: float = 0.20

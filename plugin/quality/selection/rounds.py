@@ -111,7 +111,7 @@ def select(frame: Frame, policy: Policy) -> list[SelectedItem]:
         ValueError: a malformed frame, or a row without the finite score or the features that the strategy needs.
 
     >>> frame = Frame(np.arange(4), np.array(["music"] * 4), {"entropy": np.array([0.1, 0.9, 0.5, 0.7])})
-    >>> [(i.utterance_id, i.rank) for i in select(frame, Policy(budget=2, control_share=0.0))]
+    >>> [(i.utterance_id, i.rank) for i in select(frame, Policy(Strategy.ENTROPY, budget=2, control_share=0.0))]
     [(1, 1), (3, 2)]
     """
     rows = canonical(frame)

@@ -84,7 +84,7 @@ def test_each_round_reads_for_its_own_strategy(session: Session) -> None:
     set_policy(session, budget=12, strategy="margin")
     set_policy(session, domain="music", budget=9, strategy="k-means")
     snapshot = selection.read(session, "en-US", NOW)
-    assert snapshot.columns == ("joint_uncertainty", "margin")
+    assert snapshot.columns == ("confidence", "margin")
     music = np.array([row.domain == "music" for row in snapshot.rows])
     assert np.isnan(snapshot.features["slot_mass"][~music]).all()
     assert np.isfinite(snapshot.features["slot_mass"][music].astype(np.float64)).all()

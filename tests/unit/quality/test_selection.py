@@ -15,6 +15,7 @@ from plugin.quality.selection import RANKED_BY, Frame, SelectedItem, frame_hash,
 from plugin.records import PRESETS, Allocation, Arm, Policy, Strategy
 
 CONTROL, STRATEGY, BOTH = (Arm.CONTROL,), (Arm.STRATEGY,), (Arm.CONTROL, Arm.STRATEGY)
+ENTROPY = Policy(strategy=Strategy.ENTROPY)
 PAPER = Policy(strategy=Strategy.EL2N, hard_share=float(str(PRESETS["paper"]["hard_share"])))
 
 
@@ -149,7 +150,7 @@ def test_hard_items_are_the_hard_end_of_the_score_hardest_first(strategy: Strate
 def test_the_walk_goes_on_where_the_control_was_first() -> None:
     """With all places hard, the round is the control plus the highest scores among the others."""
     frame = make_frame(200)
-    items = select(frame, Policy(budget=100, control_share=0.4))
+    items = select(frame, replace(ENTROPY, budget=100, control_share=0.4))
     entropy = by_id(frame, "entropy")
     control = {item.utterance_id for item in items if Arm.CONTROL in item.arms}
     others = sorted((i for i in entropy if i not in control), key=lambda i: -entropy[i])
@@ -188,7 +189,7 @@ def test_quotas_per_domain(allocation: Allocation, places: list[int]) -> None:
     domains = np.repeat(["a", "b", "c"], counts)
     score = np.linspace(0.0, 1.0, 100)  # all of the highest scores lie in c
     frame = Frame(np.arange(100), domains, {"entropy": score})
-    items = select(frame, Policy(budget=40, control_share=0.0, allocation=allocation))
+    items = select(frame, replace(ENTROPY, budget=40, control_share=0.0, allocation=allocation))
     assert [sum(item.domain == name for item in items) for name in "abc"] == places
     for name, quota in zip("abc", places, strict=True):
         best = sorted(frame.ids[domains == name].tolist(), reverse=True)[:quota]
@@ -204,12 +205,12 @@ def test_quotas_hold_for_hard_places_too() -> None:
 
 def test_global_goes_where_the_scores_are() -> None:
     frame = Frame(np.arange(100), np.repeat(["a", "b"], 50), {"entropy": np.linspace(0.0, 1.0, 100)})
-    assert {item.domain for item in select(frame, Policy(budget=40, control_share=0.0))} == {"b"}
+    assert {item.domain for item in select(frame, replace(ENTROPY, budget=40, control_share=0.0))} == {"b"}
 
 
 def test_ties_are_not_broken_by_id() -> None:
     frame = Frame(np.arange(1000), np.full(1000, "a"), {"entropy": np.full(1000, 0.5)})
-    chosen = np.array([[i.utterance_id for i in select(frame, Policy(budget=100, seed=s))] for s in (0, 1)])
+    chosen = np.array([[i.utterance_id for i in select(frame, replace(ENTROPY, budget=100, seed=s))] for s in (0, 1)])
     assert chosen.mean(axis=1).min() > 400
     assert chosen.mean(axis=1).max() < 600
     assert len(set(chosen[0].tolist()) & set(chosen[1].tolist())) < 30
@@ -236,7 +237,7 @@ def test_an_empty_frame_gives_an_empty_round() -> None:
 
 def test_domains_in_any_script() -> None:
     names = np.array(["muziki", "天気", "الطقس", ""])
-    items = select(Frame(np.arange(4), names, {"entropy": np.arange(4.0)}), Policy(budget=4))
+    items = select(Frame(np.arange(4), names, {"entropy": np.arange(4.0)}), replace(ENTROPY, budget=4))
     assert {item.domain for item in items} == set(names.tolist())
 
 
@@ -257,12 +258,12 @@ ids, one_domain, score = np.arange(3), np.full(3, "a"), np.arange(3.0)
 )
 def test_malformed_frames_are_refused(frame: Frame, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        select(frame, Policy())
+        select(frame, ENTROPY)
 
 
 def test_gaps_in_columns_that_do_not_rank_are_allowed() -> None:
     frame = Frame(ids, one_domain, {"entropy": score, "el2n": np.array([np.nan, 0.5, 1.0])})
-    assert len(select(frame, Policy(budget=2))) == 2
+    assert len(select(frame, replace(ENTROPY, budget=2))) == 2
 
 
 def test_the_frame_hash_sees_every_cell() -> None:

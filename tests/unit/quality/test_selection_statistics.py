@@ -28,17 +28,19 @@ PAPER = Policy(strategy=Strategy.EL2N, hard_share=0.10, budget=25, control_share
 DESIGNS = {
     "el2n-10-90": PAPER,
     "el2n-half": replace(PAPER, hard_share=0.5),
-    "entropy-hard": Policy(budget=25, control_share=0.4),
+    "entropy-hard": Policy(strategy=Strategy.ENTROPY, budget=25, control_share=0.4),
     "random": Policy(strategy=Strategy.RANDOM, budget=25, control_share=0.3),
     "el2n-10-90-equal": replace(PAPER, hard_share=0.3, allocation=Allocation.EQUAL),
     "el2n-proportional": replace(PAPER, hard_share=0.3, allocation=Allocation.PROPORTIONAL),
-    "entropy-hard-equal": Policy(budget=25, control_share=0.4, allocation=Allocation.EQUAL),
+    "entropy-hard-equal": Policy(
+        strategy=Strategy.ENTROPY, budget=25, control_share=0.4, allocation=Allocation.EQUAL
+    ),
     # Its order draws nothing, so the probabilities are of the whole design, not only given the order.
     "facility-location": Policy(strategy=Strategy.FACILITY_LOCATION, budget=25, control_share=0.4),
     "facility-location-half-equal": Policy(
         strategy=Strategy.FACILITY_LOCATION, budget=25, control_share=0.4, hard_share=0.5, allocation=Allocation.EQUAL
     ),
-    "all-control": Policy(budget=25, control_share=1.0),
+    "all-control": Policy(strategy=Strategy.ENTROPY, budget=25, control_share=1.0),
     "no-control": replace(PAPER, control_share=0.0),
 }
 
@@ -90,7 +92,7 @@ def test_the_control_arm_is_uniform() -> None:
     count = np.zeros(SIZE)
     pairs = np.zeros((SIZE, SIZE))
     for seed in range(seeds):
-        items = select(FRAME, Policy(budget=20, control_share=0.5, seed=seed))
+        items = select(FRAME, Policy(strategy=Strategy.ENTROPY, budget=20, control_share=0.5, seed=seed))
         rows = np.array([item.utterance_id for item in items if Arm.CONTROL in item.arms])
         count[rows] += 1
         pairs[np.ix_(rows, rows)] += 1
