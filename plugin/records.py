@@ -83,6 +83,11 @@ class Strategy(StrEnum):
     BADGE = "badge"
     K_MEANS = "k-means"
     FACILITY_LOCATION = "facility-location"
+    BANDIT = "bandit"
+
+
+# Those that order a frame. The others are resolved to one of these before a round is chosen.
+CONCRETE = tuple(strategy for strategy in Strategy if strategy is not Strategy.BANDIT)
 
 
 class Allocation(StrEnum):

@@ -105,6 +105,65 @@ def features(
     yield from session.execute(query, execution_options={"yield_per": FEATURES_AT_A_TIME})
 
 
+def count_featured(session: Session, version_id: int, ids: Sequence[int], revisions: Sequence[int]) -> int:
+    """How many of a frame have the features of a model version."""
+    frame = _stored_frame(ids, revisions)
+    query = (
+        select(func.count())
+        .select_from(frame)
+        .join(Feature, (Feature.utterance_id == frame.c.id) & (Feature.revision == frame.c.revision))
+        .where(Feature.model_version_id == version_id)
+    )
+    return session.scalars(query).one()
+
+
+def outcomes(session: Session, locale: str, domain: str, others: str) -> list[tuple[str, int, int]]:
+    """(strategy, reviewed, fixed) of the locale's rounds that were reviewed, the oldest first: of what the strategy
+    chose for one domain's own round, or, under the name `others`, for the round of the domains that had none.
+
+    A review counts where it was asked for, in the last round that held the utterance at the revision reviewed: a later
+    strategy, which had it reviewed, says nothing of the earlier one. The last word on an utterance is its verdict.
+    """
+    latest = func.row_number().over(
+        partition_by=AnnotationRow.utterance_id, order_by=(AnnotationRow.updated_at.desc(), AnnotationRow.id.desc())
+    )
+    verdicts = (
+        select(AnnotationRow.utterance_id, AnnotationRow.revision, AnnotationRow.verdict, latest.label("place"))
+        .join(UtteranceRow, UtteranceRow.id == AnnotationRow.utterance_id)
+        .where(UtteranceRow.locale == locale)
+        .where(AnnotationRow.annotation_id.is_not(None), AnnotationRow.withdrawn_at.is_(None))
+        .subquery()
+    )
+    asked = (
+        select(verdicts.c.utterance_id, verdicts.c.verdict, func.max(SelectionItemRow.selection_id).label("in_round"))
+        .join(
+            SelectionItemRow,
+            (SelectionItemRow.utterance_id == verdicts.c.utterance_id)
+            & (SelectionItemRow.revision == verdicts.c.revision),
+        )
+        .where(verdicts.c.place == 1)
+        .group_by(verdicts.c.utterance_id, verdicts.c.verdict)
+        .subquery()
+    )
+    strategy = SelectionRow.policy[domain]["strategy"].astext
+    own = SelectionItemRow.domain == domain
+    query = (
+        select(strategy, func.count(), func.count().filter(asked.c.verdict == "fix"))
+        .select_from(asked)
+        .join(SelectionRow, SelectionRow.id == asked.c.in_round)
+        .join(
+            SelectionItemRow,
+            (SelectionItemRow.selection_id == asked.c.in_round)
+            & (SelectionItemRow.utterance_id == asked.c.utterance_id),
+        )
+        .where(SelectionItemRow.arms.contains(["strategy"]), SelectionRow.policy.has_key(domain))
+        .where(own if domain != others else ~SelectionRow.policy.has_key(SelectionItemRow.domain))
+        .group_by(SelectionRow.id)
+        .order_by(SelectionRow.id)
+    )
+    return [(name, reviewed, fixed) for name, reviewed, fixed in session.execute(query)]
+
+
 def _candidate(row: Sequence[Any]) -> Candidate:
     return Candidate._make([*row[:6], tuple(row[6:])])
 

@@ -18,6 +18,7 @@ from plugin.cli.output import console, print_json, print_table, progress_bar
 from plugin.quality.selection import SelectedItem, needs
 from plugin.records import Strategy
 from plugin.services import selection
+from plugin.services.bandits import strategy_said
 from plugin.services.policies import ANY
 from plugin.wiring import Wiring, get_wiring
 
@@ -101,9 +102,8 @@ def show(
             [item["rank"], item["id"], item["arms"], item["inclusion_probability"], item["score"], item["text"]]
             for item in queue
         ]
-        strategy = strategy_of(row, name)
-        score = needs(Strategy(strategy)).score or "score"
-        title = f"round {selection_id}, {name}, by {strategy}"
+        score = needs(Strategy(strategy_of(row, name))).score or "score"
+        title = f"round {selection_id}, {name}, by {strategy_said(row, name)}"
         print_table(title, (">rank", "id", "arms", ">inclusion", f">{score}", "text"), rows)
     return None
 
@@ -133,9 +133,9 @@ def strategy_of(row: SelectionRow, domain: str) -> str:
 
 
 def strategies(row: SelectionRow) -> str:
-    """`el2n`, or with the domains that have a round of their own `el2n; music: k-means`."""
-    own = [f"{domain}: {strategy_of(row, domain)}" for domain in sorted(row.policy) if domain != ANY]
-    return "; ".join([strategy_of(row, ANY), *own])
+    """`el2n`, or with the domains that have a round of their own `el2n; music: bandit played k-means`."""
+    own = [f"{domain}: {strategy_said(row, domain)}" for domain in sorted(row.policy) if domain != ANY]
+    return "; ".join([strategy_said(row, ANY), *own])
 
 
 def describe(row: SelectionRow, items: list[SelectedItem]) -> dict[str, Any]:

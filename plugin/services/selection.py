@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +23,10 @@ from db.repositories import models, queues, scores, selections
 from db.repositories.selections import Candidate
 from db.session import TransactionMaker
 from plugin import __version__
+from plugin.quality.bandit import Play
 from plugin.quality.selection import Frame, SelectedItem, frame_hash, near_duplicates, needs, select
-from plugin.records import Policy
-from plugin.services import policies
+from plugin.records import Policy, Strategy
+from plugin.services import bandits, policies
 from plugin.services.policies import ANY
 
 # Scores that cost something: models give them only when they were trained with these settings.
@@ -49,6 +51,7 @@ class UnusableError(LookupError):
 class Snapshot:
     """All that a round depends on. `rounds` maps `*`, and each domain with a budget of its own, to its policy.
 
+    `plays` says of the rounds of a bandit why their policies have the strategy that they have.
     `columns` names the scores of each row. `features` has a matrix (N, F) for each that some round compares by; the
     rows of the other rounds are NaN.
     """
@@ -60,6 +63,7 @@ class Snapshot:
     rows: Sequence[Candidate]
     columns: tuple[str, ...]
     features: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
+    plays: Mapping[str, Play] = field(default_factory=dict)
 
 
 def refresh(
@@ -102,11 +106,33 @@ def read(session: Session, locale: str, now: datetime, *, seed: int | None = Non
     rows = selections.candidates(session, locale, champion.id, widest_band(resolved.values()), columns)
     eligible = [row for row in rows if is_eligible(row, resolved.get(row.domain, resolved[ANY]))]
     distinct = without_near_duplicates(eligible, selections.labelled_texts(session, locale))
-    return with_features(session, Snapshot(locale, champion.id, now, rounds, distinct, columns))
+    return with_features(session, with_plays(session, Snapshot(locale, champion.id, now, rounds, distinct, columns)))
 
 
 def score_columns(rounds: Mapping[str, Policy]) -> tuple[str, ...]:
-    return tuple(sorted({score for policy in rounds.values() if (score := needs(policy.strategy).score)}))
+    strategies = {strategy for policy in rounds.values() for strategy in bandits.possible(policy.strategy)}
+    return tuple(sorted({score for strategy in strategies if (score := needs(strategy).score)}))
+
+
+def with_plays(session: Session, snapshot: Snapshot) -> Snapshot:
+    """Each round of a bandit under the strategy that it plays, and no scores but those that are looked at."""
+    plays = {
+        domain: bandits.settle(
+            session, snapshot.locale, snapshot.version_id, domain, policy,
+            [snapshot.rows[at] for at in rows_of(snapshot, domain)], snapshot.columns,
+        )
+        for domain, policy in snapshot.rounds.items()
+        if policy.strategy is Strategy.BANDIT
+    }  # fmt: skip
+    if not plays:
+        return snapshot
+    rounds = {**snapshot.rounds}
+    for domain, play in plays.items():
+        rounds[domain] = replace(rounds[domain], strategy=play.strategy)
+    columns = score_columns(rounds)
+    places = [snapshot.columns.index(name) for name in columns]
+    rows = [row._replace(scores=tuple(row.scores[at] for at in places)) for row in snapshot.rows]
+    return replace(snapshot, rounds=rounds, rows=rows, columns=columns, plays=plays)
 
 
 def without_near_duplicates(rows: Sequence[Candidate], labelled: Iterable[str]) -> list[Candidate]:
@@ -216,7 +242,7 @@ def write(session: Session, snapshot: Snapshot, items: Sequence[SelectedItem]) -
         SelectionRow(
             locale=snapshot.locale,
             model_version_id=snapshot.version_id,
-            policy={domain: policies.to_json(policy) for domain, policy in snapshot.rounds.items()},
+            policy={domain: stored_policy(snapshot, domain) for domain in snapshot.rounds},
             frame_watermark=snapshot.watermark,
             frame_hash=frame_hash(to_frame(snapshot, range(len(snapshot.rows)), snapshot.features)),
             frame_size=len(snapshot.rows),
@@ -236,6 +262,11 @@ def write(session: Session, snapshot: Snapshot, items: Sequence[SelectedItem]) -
         ),
     )  # fmt: skip
     return row
+
+
+def stored_policy(snapshot: Snapshot, domain: str) -> dict[str, Any]:
+    play = snapshot.plays.get(domain)
+    return policies.to_json(snapshot.rounds[domain]) | (bandits.describe(play) if play else {})
 
 
 def replay(session: Session, selection_id: int) -> tuple[SelectionRow, Snapshot]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from plugin.quality.selection.diversity import DIVERSE, diverse_order
 from plugin.quality.selection.frame import Float, Frame, Int
 from plugin.quality.selection.sampling import Lots
-from plugin.records import Strategy
+from plugin.records import CONCRETE, Strategy
 
 # The score column of each strategy that ranks by one, and whether its high end (+1) or its low end (-1) is hard.
 RANKED_BY: Mapping[Strategy, tuple[str, int]] = {
@@ -57,7 +57,12 @@ def needs(strategy: Strategy) -> Needs:
     Needs(score='margin', features=())
     >>> needs(Strategy.K_MEANS)
     Needs(score='confidence', features=('domain_probs', 'intent_probs', 'slot_mass'))
+
+    Raises:
+        ValueError: `bandit`, which is none that can choose.
     """
+    if strategy not in CONCRETE:
+        raise ValueError(f"strategy {strategy} plays others and chooses nothing itself: resolve it before the round")
     if strategy in RANKED_BY:
         return Needs(RANKED_BY[strategy][0], ())
     if strategy in DIVERSE:

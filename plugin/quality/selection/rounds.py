@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plugin.quality.selection.frame import Float, Frame, Int, canonical, factorize
 from plugin.quality.selection.interleaving import interleave
-from plugin.quality.selection.ranking import Hardness, hardness_of
+from plugin.quality.selection.ranking import Hardness, hardness_of, needs
 from plugin.quality.selection.sampling import Lots, apportion, reach
 from plugin.records import Allocation, Arm, Policy, Strategy
 
@@ -108,12 +108,14 @@ def select(frame: Frame, policy: Policy) -> list[SelectedItem]:
         M items by (domain, rank). Equal frames and policies give equal lists, on every machine.
 
     Raises:
-        ValueError: a malformed frame, or a row without the finite score or the features that the strategy needs.
+        ValueError: a malformed frame, a row without the finite score or the features that the strategy needs, or a
+            strategy that is yet to be resolved (`bandit`).
 
     >>> frame = Frame(np.arange(4), np.array(["music"] * 4), {"entropy": np.array([0.1, 0.9, 0.5, 0.7])})
     >>> [(i.utterance_id, i.rank) for i in select(frame, Policy(Strategy.ENTROPY, budget=2, control_share=0.0))]
     [(1, 1), (3, 2)]
     """
+    needs(policy.strategy)  # refuses what cannot choose, of an empty frame too
     rows = canonical(frame)
     size = rows.ids.size
     if size == 0:

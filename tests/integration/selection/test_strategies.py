@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 from db.models import AnnotationRow, Feature, Score, SelectionItemRow
 from db.repositories import selections
 from plugin.quality.selection import frame_hash, needs
-from plugin.records import Strategy
+from plugin.records import CONCRETE, Strategy
 from plugin.services import selection
 from plugin.services.selection import UnusableError, to_frame
 from tests import factories
 from tests.integration.selection.test_rounds import NOW, annotate, new_round, scored_pool, set_policy
 
-ALL = pytest.mark.parametrize("strategy", Strategy)
+ALL = pytest.mark.parametrize("strategy", CONCRETE)
 WIDTHS = {"domain_probs": 3, "intent_probs": 3, "slot_mass": 2, "embedding": 4}
 
 
@@ -26,7 +26,7 @@ def known_pool(session: Session, count: int = 90) -> None:
     """Scored, with every column that strategies look at and features that differ."""
     scored_pool(session, count, nlu_score=0.5)
     rng = np.random.default_rng(0)
-    columns = {score for strategy in Strategy if (score := needs(strategy).score)}
+    columns = {score for strategy in CONCRETE if (score := needs(strategy).score)}
     for row in session.scalars(select(Score)):
         values: dict[str, Any] = {name: float(rng.random() / 2) for name in columns}
         # Values that come and go together, whether a strategy looks at them or not.

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugin.quality.selection import RANKED_BY, Frame, SelectedItem, frame_hash, needs, select
-from plugin.records import PRESETS, Allocation, Arm, Policy, Strategy
+from plugin.records import CONCRETE, PRESETS, Allocation, Arm, Policy, Strategy
 
 CONTROL, STRATEGY, BOTH = (Arm.CONTROL,), (Arm.STRATEGY,), (Arm.CONTROL, Arm.STRATEGY)
 ENTROPY = Policy(strategy=Strategy.ENTROPY)
@@ -22,7 +22,7 @@ PAPER = Policy(strategy=Strategy.EL2N, hard_share=float(str(PRESETS["paper"]["ha
 def make_frame(size: int, domains: int = 4, seed: int = 0, *, tied: bool = False) -> Frame:
     rng = np.random.default_rng(seed)
     names = np.array([f"domain-{number}" for number in range(domains)])
-    columns = sorted({score for strategy in Strategy if (score := needs(strategy).score)})
+    columns = sorted({score for strategy in CONCRETE if (score := needs(strategy).score)})
     values = {name: rng.integers(0, 3, size) / 2 if tied else rng.random(size) for name in columns}
     widths = {"domain_probs": domains, "intent_probs": 7, "slot_mass": 3, "embedding": 5}
     return Frame(
@@ -47,7 +47,7 @@ def by_id(frame: Frame, column: str) -> dict[int, float]:
 
 policies = st.builds(
     Policy,
-    strategy=st.sampled_from(Strategy),
+    strategy=st.sampled_from(CONCRETE),
     budget=st.integers(1, 60),
     allocation=st.sampled_from(Allocation),
     control_share=st.one_of(st.sampled_from([0.0, 0.2, 1.0]), st.floats(0.0, 1.0)),
@@ -113,7 +113,7 @@ def test_the_control_arm_knows_nothing_of_the_strategy(frame: Frame, policy: Pol
     def control(some: Policy) -> set[int]:
         return {item.utterance_id for item in select(frame, some) if Arm.CONTROL in item.arms}
 
-    others = [replace(policy, strategy=s, allocation=a, hard_share=0.3) for s in Strategy for a in Allocation]
+    others = [replace(policy, strategy=s, allocation=a, hard_share=0.3) for s in CONCRETE for a in Allocation]
     assert all(control(other) == control(policy) for other in others)
 
 
@@ -216,7 +216,7 @@ def test_ties_are_not_broken_by_id() -> None:
     assert len(set(chosen[0].tolist()) & set(chosen[1].tolist())) < 30
 
 
-@pytest.mark.parametrize("strategy", Strategy)
+@pytest.mark.parametrize("strategy", CONCRETE)
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_a_budget_above_the_frame_takes_all(strategy: Strategy, share: float) -> None:
     items = select(make_frame(30), Policy(strategy=strategy, budget=500, control_share=share, hard_share=0.2))
@@ -228,6 +228,12 @@ def test_a_budget_above_the_frame_takes_all(strategy: Strategy, share: float) ->
 def test_one_item() -> None:
     assert [item.arms for item in select(make_frame(9), Policy(budget=1))] == [STRATEGY]
     assert [item.arms for item in select(make_frame(9), Policy(budget=1, control_share=0.5))] == [CONTROL]
+
+
+@pytest.mark.parametrize("size", [0, 9])
+def test_a_strategy_that_plays_others_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match="strategy bandit plays others and chooses nothing itself: resolve it"):
+        select(make_frame(size), Policy(strategy=Strategy.BANDIT))
 
 
 def test_an_empty_frame_gives_an_empty_round() -> None:
