@@ -188,7 +188,7 @@ def unusable(session: Session, snapshot: Snapshot, policy: Policy, missing: int,
     return UnusableError(
         f"strategy {policy.strategy} looks at {name!r}, which model {version.name} does not give for {missing} "
         f"eligible utterances of {snapshot.locale}: {off}run `assay evaluation train --locale {snapshot.locale}` for a "
-        f"model that does, or choose another strategy with `assay policy set --locale {snapshot.locale} --strategy ...`"
+        f"model that does, or choose another strategy: `assay policy set --locale {snapshot.locale} --strategy entropy`"
     )
 
 

@@ -113,9 +113,19 @@ def test_scores_that_the_model_does_not_give_are_named_with_what_to_do(session: 
         UnusableError,
         match=rf"^strategy bald looks at 'mutual_information', which model fake-1 does not give for {missing} eligible "
         r"utterances of en-US: run `assay evaluation train --locale en-US` for a model that does, or choose another "
-        r"strategy with `assay policy set --locale en-US --strategy \.\.\.`$",
+        r"strategy: `assay policy set --locale en-US --strategy entropy`$",
     ):
         selection.read(session, "en-US", NOW)
+
+
+@pytest.mark.parametrize("lacking", [update(Score).values(confidence=None), text("DELETE FROM features")])
+def test_a_model_too_old_for_the_default_is_served_by_what_the_message_says(session: Session, lacking: Any) -> None:
+    known_pool(session, 40)
+    session.execute(lacking)
+    with pytest.raises(UnusableError, match=r"^strategy k-means looks at .*`assay policy set .* --strategy entropy`$"):
+        selection.read(session, "en-US", NOW)
+    set_policy(session, strategy="entropy", budget=5)
+    assert len(selection.choose(selection.read(session, "en-US", NOW))) == 5
 
 
 @pytest.mark.parametrize(
