@@ -44,6 +44,7 @@ class PlannedItem(NamedTuple):
     slots: list[list[Any]]
     nlu_score: float | None
     domain_probs: bytes | None
+    intent_probs: bytes | None
 
 
 def ensure(session: Session, instance: str, locale: str, domains: Iterable[str]) -> Sequence[Queue]:
@@ -135,7 +136,7 @@ def planned_items(session: Session, selection: SelectionRow, domain: str) -> lis
     )
     same = (UtteranceRow.id == SelectionItemRow.utterance_id) & (UtteranceRow.revision == SelectionItemRow.revision)
     query = (
-        select(*_shown_columns(), Feature.domain_probs)
+        select(*_shown_columns(), Feature.domain_probs, Feature.intent_probs)
         .select_from(SelectionItemRow)
         .join(UtteranceRow, same)
         .outerjoin(Feature, feature)
@@ -156,7 +157,9 @@ def open_items(session: Session, queue_id: int, version_id: int) -> dict[int, Pl
         UtteranceRevision.revision == QueueTask.revision
     )
     query = (
-        select(*_shown_columns(), Feature.domain_probs, QueueTask.revision, UtteranceRevision.content)
+        select(
+            *_shown_columns(), Feature.domain_probs, Feature.intent_probs, QueueTask.revision, UtteranceRevision.content
+        )
         .select_from(QueueTask)
         .join(UtteranceRow, UtteranceRow.id == QueueTask.utterance_id)
         .outerjoin(UtteranceRevision, earlier)

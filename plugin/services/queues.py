@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 from sqlalchemy.orm import Session
 
 from db.models import Queue, QueueTask, SelectionRow
@@ -45,6 +44,7 @@ from plugin.label_studio.queues import (
 from plugin.label_studio.screen import domain_problem, name_problem
 from plugin.records import Hypothesis, Slot
 from plugin.services.evaluation.publishing import metric_lines
+from plugin.services.reasons import sentence
 from plugin.services.tidying import find_project, queue_of, remove_strays
 
 log = logging.getLogger(__name__)
@@ -232,23 +232,11 @@ def ask_for_news(label_studio: LabelStudio, project_id: int, webhook: Webhook) -
 
 
 def reasons(session: Session, selection: SelectionRow) -> Callable[[PlannedItem], str]:
-    """One sentence for every item, worded alike whatever arm drew it: it must not tell strategy from control."""
+    """The sentence of every item, from what the model of its round says of it."""
     version = models.get(session, selection.model_version_id)
     assert version is not None
-    domains = version.vocabulary["domains"]
-
-    def sentence(item: PlannedItem) -> str:
-        heard = f"The assistant understood {item.domain}"
-        if item.nlu_score is not None:
-            heard += f" (score {item.nlu_score:.2f})"
-        if item.domain_probs is None:
-            return f"{heard}."
-        probs = np.frombuffer(item.domain_probs, dtype="<f2").astype(np.float64)
-        best = np.argsort(-probs, kind="stable")[:2]
-        leaning = ", then ".join(f"{domains[index]} ({probs[index]:.0%})" for index in best)
-        return f"{heard}; {version.replicates} models lean to {leaning}."
-
-    return sentence
+    vocabulary, replicates = version.vocabulary, version.replicates
+    return lambda item: sentence(item, vocabulary, replicates)
 
 
 def to_shown(item: PlannedItem, rank_code: float, reason: str) -> Shown:
