@@ -102,6 +102,10 @@ class Arm(StrEnum):
     NOISE = "noise"
 
 
+# Suspected errors repair labels; a round that is mostly of them would learn about little else.
+MAX_NOISE_SHARE = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What an admin sets for a (locale, domain); see `assay policy show`.
@@ -111,6 +115,8 @@ class Policy:
     hard_share     of the strategy's items, the part that comes first in the strategy's order (the highest
                    scores, or the most diverse); the others are drawn at random from the rest ("easy" never
                    means the very easiest: those teach nothing)
+    noise_share    part of the budget, of what the control leaves of it, for suspected label errors, the most suspected
+                   first; what they do not fill is the strategy's
     nlu_band       closed interval of `nlu_score` that may enter
     train_on_weak  whether unreviewed hypotheses of the pool also train a production candidate
     """
@@ -120,6 +126,7 @@ class Policy:
     allocation: Allocation = Allocation.GLOBAL
     control_share: float = 0.20
     hard_share: float = 1.0
+    noise_share: float = 0.0
     nlu_band: tuple[float, float] = (0.30, 0.85)
     exclude_defects: bool = True
     train_on_weak: bool = False
@@ -131,6 +138,8 @@ class Policy:
         for name in ("control_share", "hard_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
+        if not 0.0 <= self.noise_share <= MAX_NOISE_SHARE:
+            raise ValueError(f"noise_share must lie in [0, {MAX_NOISE_SHARE}], not {self.noise_share}")
         low, high = self.nlu_band
         if not 0.0 <= low <= high <= 1.0:
             raise ValueError(f"nlu_band must be 0 <= low <= high <= 1, not {low}, {high}")

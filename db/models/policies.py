@@ -19,6 +19,7 @@ class PolicyRow(Base):
         CheckConstraint("budget >= 1", name="budget_is_positive"),
         CheckConstraint("control_share BETWEEN 0 AND 1", name="control_share_range"),
         CheckConstraint("hard_share BETWEEN 0 AND 1", name="hard_share_range"),
+        CheckConstraint("noise_share BETWEEN 0 AND 0.5", name="noise_share_range"),
         CheckConstraint("nlu_low BETWEEN 0 AND 1 AND nlu_high BETWEEN 0 AND 1", name="nlu_band_range"),
         CheckConstraint("nlu_low <= nlu_high", name="nlu_band_order"),
         CheckConstraint("(nlu_low IS NULL) = (nlu_high IS NULL)", name="nlu_band_is_whole"),
@@ -33,6 +34,7 @@ class PolicyRow(Base):
     allocation: Mapped[str | None]
     control_share: Mapped[float | None]
     hard_share: Mapped[float | None]
+    noise_share: Mapped[float | None]
     nlu_low: Mapped[float | None]
     nlu_high: Mapped[float | None]
     exclude_defects: Mapped[bool | None]

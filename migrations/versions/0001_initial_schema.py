@@ -83,6 +83,7 @@ def upgrade() -> None:
         sa.Column("allocation", sa.Text(), nullable=True),
         sa.Column("control_share", sa.Double(), nullable=True),
         sa.Column("hard_share", sa.Double(), nullable=True),
+        sa.Column("noise_share", sa.Double(), nullable=True),
         sa.Column("nlu_low", sa.Double(), nullable=True),
         sa.Column("nlu_high", sa.Double(), nullable=True),
         sa.Column("exclude_defects", sa.Boolean(), nullable=True),
@@ -96,6 +97,7 @@ def upgrade() -> None:
         sa.CheckConstraint("budget >= 1", name=op.f("ck_policies_budget_is_positive")),
         sa.CheckConstraint("control_share BETWEEN 0 AND 1", name=op.f("ck_policies_control_share_range")),
         sa.CheckConstraint("hard_share BETWEEN 0 AND 1", name=op.f("ck_policies_hard_share_range")),
+        sa.CheckConstraint("noise_share BETWEEN 0 AND 0.5", name=op.f("ck_policies_noise_share_range")),
         sa.CheckConstraint("nlu_low <= nlu_high", name=op.f("ck_policies_nlu_band_order")),
         sa.CheckConstraint(
             "nlu_low BETWEEN 0 AND 1 AND nlu_high BETWEEN 0 AND 1", name=op.f("ck_policies_nlu_band_range")

@@ -50,6 +50,9 @@ def set_(
     hard_share: Annotated[
         float | None, typer.Option(help="Part that the strategy puts first; the rest at random.")
     ] = None,
+    noise_share: Annotated[
+        float | None, typer.Option(help="Part for suspected label errors, up to 0.5; off at 0.")
+    ] = None,
     nlu_band: Annotated[tuple[float, float] | None, typer.Option(help="LOW HIGH of nlu_score.")] = None,
     exclude_defects: Annotated[bool | None, typer.Option("--exclude-defects/--include-defects")] = None,
     train_on_weak: Annotated[bool | None, typer.Option("--train-on-weak/--no-train-on-weak")] = None,
@@ -63,6 +66,7 @@ def set_(
         "allocation": allocation and allocation.value,
         "control_share": control_share,
         "hard_share": hard_share,
+        "noise_share": noise_share,
         "nlu_low": nlu_band and nlu_band[0],
         "nlu_high": nlu_band and nlu_band[1],
         "exclude_defects": exclude_defects,

@@ -23,7 +23,7 @@ class Frame:
     ids      (N,) int64, distinct
     domains  (N,) str, the hypothesised domain, whose queue the utterance belongs to
     scores   name -> (N,) float, computed with in float64; NaN where there is none, refused only in the
-             column that ranks
+             column that ranks; `label_error`, in [0, 1], is how suspected the record's domain is, 0 or NaN not at all
     features name -> (N, F) float of any precision, for the strategies that compare utterances with each
              other: `domain_probs`, `intent_probs` (means over replicates), `slot_mass`, `embedding`
     """

@@ -1,4 +1,4 @@
-"""A round: the control arm, the strategy's items, their queues and their inclusion probabilities."""
+"""A round: control, suspected label errors, the strategy's items, their queues and inclusion probabilities."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ Composition = Literal["hard", "easy", "random"]
 # More digits than any estimate needs, fewer than different mathematical libraries agree on.
 PROBABILITY_DECIMALS = 12
 
-# The parts of a queue whose shares every prefix keeps; an item of both arms belongs to the control.
-CONTROL, HARD, OTHER = range(3)
-PARTS = 3
+# The score column that says how suspected a record's label is.
+LABEL_ERROR = "label_error"
+
+# The parts of a queue whose shares every prefix keeps; an item of several arms belongs to the control, then to noise.
+CONTROL, HARD, OTHER, NOISE = range(4)
+PARTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,8 @@ class SelectedItem:
     """An utterance of a round.
 
     rank                   1, 2, ... within the queue of its domain
-    arms                   sorted; both when the control draw and the strategy met
-    composition            the part of the strategy that took it; None for control alone
+    arms                   sorted; several when the control draw, the noise arm and the strategy met
+    composition            the part of the strategy that took it; None where the strategy did not
     inclusion_probability  of being in the round at all, in (0, 1]
     score                  what the strategy ranks or weighs by; None when it does neither
     """
@@ -53,11 +56,13 @@ class _Quotas:
 
     group   (N,) in [0, G)
     count   (G,) rows of each group
+    noise   (N,) whether a row is in the noise arm, which the strategy's uniform draws leave out
     places  (G,) places of each, of which hard (G,) go to the first of the strategy's ranking
     """
 
     group: Int
     count: Int
+    noise: Bool
     places: Int
     hard: Int
 
@@ -66,7 +71,7 @@ class _Quotas:
 class _Plan:
     """What the strategy would do, blind to the control.
 
-    walk         (N,) row numbers in the order in which it takes them
+    walk         row numbers in the order in which it takes them, each at most once
     hard         (N,) whether a row, if taken, is taken for its place in the strategy's ranking
     probability  (N,) that it takes a row which the control does not hold
     """
@@ -80,14 +85,16 @@ def select(frame: Frame, policy: Policy) -> list[SelectedItem]:
     r"""Choose the items of a round, ordered for the annotators.
 
     The round holds M = min(budget, N) distinct utterances, of which c = round(M * control_share) are the
-    **control** arm: a simple random sample of the whole frame, drawn first. The **strategy** then walks an
-    order of its own over the whole frame, blind to the control, until it has met M - c utterances that
-    the control does not hold; those it meets on its way that the control does hold are in both arms. Its
-    order begins with each domain's places (`allocation`; `global` treats the locale as one domain), of
-    which `hard_share` go to the hardest and the others to a uniform draw from the rest; places that
-    the control had taken already are made good locale-wide by the next hardest if `hard_share` is
-    1, else by a uniform draw. Hardest means the highest scores, equal ones in random order, or, of a strategy
-    that compares utterances with each other, the first of its greedy order (`hardness_of`).
+    **control** arm: a simple random sample of the whole frame, drawn first and blind to all else. The
+    **noise** arm is the z = round(M * noise_share) rows of the whole frame with the highest `label_error`,
+    equal ones in random order; fewer where fewer are above 0, or where the control leaves fewer places. The
+    **strategy** then walks an order of its own over the whole frame, blind to the control, until the round
+    holds M utterances; those it meets on its way that another arm holds are in both. Its order begins with
+    M - c - z places, divided over domains (`allocation`; `global` treats the locale as one domain), of which
+    `hard_share` go to the hardest and the others to a uniform draw from the rest, suspects of the noise arm
+    left out; places that another arm had taken already are made good locale-wide by the next hardest if
+    `hard_share` is 1, else by a uniform draw. Hardest means the highest scores, equal ones in random order, or,
+    of a strategy that compares utterances with each other, the first of its greedy order (`hardness_of`).
 
     Inclusion probability, with :math:`\pi_s` = P(strategy takes it | control does not):
 
@@ -95,21 +102,22 @@ def select(frame: Frame, policy: Policy) -> list[SelectedItem]:
 
     It is exact, given the ranking (which a greedy order may draw with the seed): hard places have
     :math:`\pi_s = 1`, a uniform draw its share, and the places made good the probability that the walk gets
-    there (`reach`).
+    there (`reach`). The noise arm, given its ties, is certain: :math:`\pi = 1`.
 
-    Within a queue every prefix keeps the shares of control (with both-arm items), hard and easy to within
-    one item (`interleave`): control and easy in random order, the hard by falling hardness.
+    Within a queue every prefix keeps the shares of control, noise, hard and easy, an item of several arms
+    counting as the first of these, to within one item (`interleave`): control and easy in random order, the
+    hard by falling hardness, the noise arm by falling suspicion.
 
     Args:
         frame: N eligible rows, in any order.
-        policy: strategy, budget, allocation, control_share, hard_share and seed are used.
+        policy: strategy, budget, allocation, the three shares and seed are used.
 
     Returns:
         M items by (domain, rank). Equal frames and policies give equal lists, on every machine.
 
     Raises:
-        ValueError: a malformed frame, a row without the finite score or the features that the strategy needs, or a
-            strategy that is yet to be resolved (`bandit`).
+        ValueError: a malformed frame, a row without the finite score or the features that the strategy needs, no
+            `label_error` in [0, 1] under a noise share, or a strategy that is yet to be resolved (`bandit`).
 
     >>> frame = Frame(np.arange(4), np.array(["music"] * 4), {"entropy": np.array([0.1, 0.9, 0.5, 0.7])})
     >>> [(i.utterance_id, i.rank) for i in select(frame, Policy(Strategy.ENTROPY, budget=2, control_share=0.0))]
@@ -124,14 +132,19 @@ def select(frame: Frame, policy: Policy) -> list[SelectedItem]:
     names, domain = factorize(rows.domains)
     places = min(policy.budget, size)
     n_control = _round(places * policy.control_share)
-    quotas = _quotas(domain, policy, places - n_control)
-    further = n_control if policy.hard_share == 1.0 else 0
+    suspicion = _suspicion(rows, policy)
+    noise = _most_suspected(suspicion, min(_round(places * policy.noise_share), places - n_control), lots)
+    n_noise = int(noise.sum())
+    quotas = _quotas(domain, noise, policy, places - n_control - n_noise)
+    further = n_control + n_noise if policy.hard_share == 1.0 else 0
     ranking = hardness_of(rows, policy.strategy, quotas.group, quotas.hard, further, lots)
 
     control = np.zeros(size, dtype=np.bool_)
     control[np.argsort(lots.draw("control"))[:n_control]] = True
     plan = _plan(ranking, quotas, policy, lots, n_control)
-    strategy = _walk(plan.walk, control, places - n_control)
+    held = control | noise
+    strategy = _walk(plan.walk, held, places - int(held.sum()))
+    arms = ((Arm.CONTROL, control), (Arm.NOISE, noise), (Arm.STRATEGY, strategy))
     missed = (1.0 - n_control / size) * (1.0 - plan.probability)
     probability = np.round(1.0 - missed, PROBABILITY_DECIMALS)
 
@@ -141,51 +154,80 @@ def select(frame: Frame, policy: Policy) -> list[SelectedItem]:
             utterance_id=int(rows.ids[row]),
             domain=names[domain[row]],
             rank=rank,
-            arms=tuple(arm for arm, held in ((Arm.CONTROL, control[row]), (Arm.STRATEGY, by_strategy)) if held),
+            arms=tuple(arm for arm, members in arms if members[row]),
             composition=_composition(ranking, hard=bool(plan.hard[row])) if by_strategy else None,
             inclusion_probability=float(probability[row]),
             score=None if ranking is None or ranking.score is None else float(ranking.score[row]),
         )
 
-    part = np.where(control, CONTROL, np.where(plan.hard, HARD, OTHER))
-    chosen = np.flatnonzero(control | strategy)
-    chosen = chosen[_queue_order(chosen, domain, part, ranking, lots)]
+    part = np.where(control, CONTROL, np.where(noise, NOISE, np.where(plan.hard, HARD, OTHER)))
+    chosen = np.flatnonzero(held | strategy)
+    chosen = chosen[_queue_order(chosen, domain, part, _falling(part, ranking, suspicion), lots)]
     queues = (chosen[domain[chosen] == index] for index in range(len(names)))
     return [item(row, rank) for queue in queues for rank, row in enumerate(_interleaved(queue, part), start=1)]
 
 
-def _quotas(domain: Int, policy: Policy, n_strategy: int) -> _Quotas:
+def _suspicion(frame: Frame, policy: Policy) -> Float:
+    """(N,), 0 where nothing is suspected and where the policy does not ask."""
+    if policy.noise_share == 0.0:
+        return np.zeros(frame.ids.size)
+    if LABEL_ERROR not in frame.scores:
+        raise ValueError(f"noise_share looks at {LABEL_ERROR!r}, which the frame lacks: {list(frame.scores)}")
+    suspicion: Float = np.nan_to_num(frame.scores[LABEL_ERROR], nan=0.0)
+    bad = np.flatnonzero((suspicion < 0.0) | (suspicion > 1.0))
+    if bad.size:
+        raise ValueError(f"utterance {frame.ids[bad[0]]} has {LABEL_ERROR!r} {suspicion[bad[0]]}: must lie in [0, 1]")
+    return suspicion
+
+
+def _most_suspected(suspicion: Float, most: int, lots: Lots) -> Bool:
+    """(N,): the `most` highest above 0, equal ones at random."""
+    order = np.lexsort((lots.draw("noise"), -suspicion))[:most]
+    among = np.zeros(suspicion.size, dtype=np.bool_)
+    among[order[suspicion[order] > 0.0]] = True
+    return among
+
+
+def _quotas(domain: Int, noise: Bool, policy: Policy, n_strategy: int) -> _Quotas:
     group = np.zeros_like(domain) if policy.allocation is Allocation.GLOBAL else domain
     hard_share = 0.0 if policy.strategy is Strategy.RANDOM else policy.hard_share
     count = np.bincount(group)  # (G,)
     weight = np.ones_like(count) if policy.allocation is Allocation.EQUAL else count
-    places = apportion(n_strategy, weight.tolist(), count.tolist())
+    free = count - np.bincount(group[noise], minlength=count.size)
+    places = apportion(n_strategy, weight.tolist(), free.tolist())
     hard = apportion(_round(n_strategy * hard_share), places, places)
-    return _Quotas(group, count, np.array(places), np.array(hard))
+    return _Quotas(group, count, noise, np.array(places), np.array(hard))
 
 
 def _plan(ranking: Hardness | None, quotas: _Quotas, policy: Policy, lots: Lots, n_control: int) -> _Plan:
-    group, count, quota, hard_quota = quotas.group, quotas.count, quotas.places, quotas.hard
-    size, n_strategy = group.size, int(quota.sum())
+    group, noise, quota, hard_quota = quotas.group, quotas.noise, quotas.places, quotas.hard
+    size, n_walked = group.size, int(noise.sum() + quota.sum())
     ranked = np.lexsort((lots.draw("ties"), np.zeros(size) if ranking is None else -ranking.hardness))
 
     hard = _first(ranked, group, hard_quota)
-    head = _first(np.lexsort((lots.draw("easy"), ~hard)), group, quota)  # the hard, then as many as there is room for
+    # The hard, then as many as there is room for.
+    head = _first(np.lexsort((lots.draw("easy"), noise, ~hard)), group, quota)
     by_score = ranking is not None and policy.hard_share == 1.0
     order = ranked if by_score else np.argsort(lots.draw("reserve"))
-    tail = order[~head[order]]
+    tail = order[~head[order] & (by_score | ~noise[order])]
     walk = np.concatenate([np.flatnonzero(head), tail])
-    if size == n_control + n_strategy:
+    if size == n_control + n_walked:
         return _Plan(walk, hard | by_score, np.ones(size))
 
-    further = reach(size, n_control, n_strategy)  # (c,)
+    # Outside the noise arm the walk takes just what it would if it began with that arm: certain, and blind to the
+    # control. `owed` of its head lie in that arm, and so many of the tail are certain in their place.
+    tail = tail[~noise[tail]]
+    owed = int((noise & head).sum())
+    further = reach(size, n_control, n_walked)  # (c,)
     if by_score:
-        probability = head.astype(np.float64)
-        probability[tail[:n_control]] = further
+        probability = (head | noise).astype(np.float64)
+        probability[tail[:owed]] = 1.0
+        probability[tail[owed : owed + n_control]] = further
     else:
-        easy = ((quota - hard_quota) / np.maximum(count - hard_quota, 1))[group]  # (G,) -> (N,)
-        later = further.sum() / (size - n_strategy)  # every place of the tail is equally likely
-        probability = np.where(hard, 1.0, easy + (1.0 - easy) * later)
+        drawn_from = quotas.count - np.bincount(group[hard | noise], minlength=quota.size)  # (G,)
+        easy = ((quota - hard_quota) / np.maximum(drawn_from, 1))[group]  # (G,) -> (N,)
+        later = (owed + further.sum()) / tail.size  # every place of the tail is equally likely
+        probability = np.where(hard | noise, 1.0, easy + (1.0 - easy) * later)
     return _Plan(walk, hard | by_score, probability)
 
 
@@ -199,17 +241,22 @@ def _first(order: Int, group: Int, quota: Int) -> Bool:
     return among
 
 
-def _walk(walk: Int, control: Bool, wanted: int) -> Bool:
-    """(N,): the rows met before `wanted` rows that the control does not hold have been met."""
-    fresh = ~control[walk]
-    taken = np.zeros(walk.size, dtype=np.bool_)
+def _walk(walk: Int, held: Bool, wanted: int) -> Bool:
+    """(N,): the rows met before `wanted` rows that no other arm holds have been met."""
+    fresh = ~held[walk]
+    taken = np.zeros(held.size, dtype=np.bool_)
     taken[walk] = np.cumsum(fresh) - fresh < wanted
     return taken
 
 
-def _queue_order(chosen: Int, domain: Int, part: Int, ranking: Hardness | None, lots: Lots) -> Int:
-    """By domain, then part; the hard by falling hardness, all others and equal scores at random."""
-    falling = np.zeros(domain.size) if ranking is None else np.where(part == HARD, -ranking.hardness, 0.0)
+def _falling(part: Int, ranking: Hardness | None, suspicion: Float) -> Float:
+    """(N,), ascending in the order of a queue: the hard by falling hardness, the noise arm by falling suspicion."""
+    falling: Float = np.where(part == NOISE, -suspicion, 0.0)
+    return falling if ranking is None else np.where(part == HARD, -ranking.hardness, falling)
+
+
+def _queue_order(chosen: Int, domain: Int, part: Int, falling: Float, lots: Lots) -> Int:
+    """By domain, then part; control, easy and equal scores at random."""
     keys = (lots.draw("order"), falling, part, domain)
     order: Int = np.lexsort(tuple(key[chosen] for key in keys))
     return order
