@@ -111,7 +111,8 @@ def expected_errors(frame: Frame) -> Float:
 
 
 def _joint_uncertainty(frame: Frame) -> Float:
-    return np.maximum(frame.scores["joint_uncertainty"], 0.0)
+    weights: Float = np.maximum(frame.scores["joint_uncertainty"], 0.0)
+    return weights
 
 
 def _k_means(frame: Frame, rows: Int, weights: Float, places: Places, lots: Lots) -> Int:

@@ -32,9 +32,7 @@ DESIGNS = {
     "random": Policy(strategy=Strategy.RANDOM, budget=25, control_share=0.3),
     "el2n-10-90-equal": replace(PAPER, hard_share=0.3, allocation=Allocation.EQUAL),
     "el2n-proportional": replace(PAPER, hard_share=0.3, allocation=Allocation.PROPORTIONAL),
-    "entropy-hard-equal": Policy(
-        strategy=Strategy.ENTROPY, budget=25, control_share=0.4, allocation=Allocation.EQUAL
-    ),
+    "entropy-hard-equal": Policy(strategy=Strategy.ENTROPY, budget=25, control_share=0.4, allocation=Allocation.EQUAL),
     # Its order draws nothing, so the probabilities are of the whole design, not only given the order.
     "facility-location": Policy(strategy=Strategy.FACILITY_LOCATION, budget=25, control_share=0.4),
     "facility-location-half-equal": Policy(
