@@ -1,6 +1,7 @@
 """Arms by name: what of the pool is added to the trusted data.
 
 `entropy`, `el2n:0.2` (20 % hard), `k-means@proportional`: the strategies of production, as a policy has them.
+`bandit` plays one of them in each round.
 `random-2` is `random` under another seed. `nothing` and `everything` are the two ends, and no selection at all.
 """
 
@@ -10,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
+from plugin.quality.bandit import CANDIDATES
 from plugin.records import Allocation, Policy, Strategy
 
 NOTHING, EVERYTHING = "nothing", "everything"
 BASELINES = (NOTHING, EVERYTHING)
 RANDOM = "random"
 DEFAULT = "default"
+BANDIT = Strategy.BANDIT.value
 
 ALIASES: Mapping[str, str] = {
     "el2n-10-90": "el2n:0.1",
@@ -66,6 +69,19 @@ def parse(name: str) -> Arm:
     if allocation:
         policy = _changed(policy, name, allocation=_member(Allocation, allocation, name))
     return Arm(name, policy, _offset(strategy_part))
+
+
+def strategies(name: str) -> tuple[Strategy, ...]:
+    """What the arm may choose by: one strategy, but for `bandit`, which plays another one in each round.
+
+    >>> strategies("el2n-10-90"), len(strategies("bandit"))
+    ((<Strategy.EL2N: 'el2n'>,), 8)
+    """
+    return CANDIDATES if is_bandit(name) else (parse(name).policy.strategy,)
+
+
+def is_bandit(name: str) -> bool:
+    return parse(name).policy.strategy is Strategy.BANDIT
 
 
 def describe(name: str) -> dict[str, object]:

@@ -18,8 +18,10 @@ from plugin.experiment import arms, memory
 from plugin.experiment.grid import REVIEWED, Trial
 from plugin.experiment.laboratory import Laboratory
 from plugin.experiment.world import Bool, Labelled, World, mislabelled
+from plugin.quality.bandit import Outcome, play
 from plugin.quality.selection import select
-from plugin.records import Hypothesis
+from plugin.quality.selection.sampling import Lots
+from plugin.records import Hypothesis, Strategy
 
 Int = NDArray[np.int64]
 
@@ -34,12 +36,13 @@ HALF = "domains_half"  # 1 or 2: of the hypothesised domains, every other one by
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """`rows` of the pool, ascending, and the label of each; how long selecting took."""
+    """`rows` of the pool, ascending, and the label of each; how long selecting took; what a bandit played."""
 
     rows: Int
     labels: list[Hypothesis]
     pool_size: int
     seconds: float
+    played: tuple[str, ...] = ()
 
 
 def choose(laboratory: Laboratory, trial: Trial) -> Chosen:
@@ -49,14 +52,15 @@ def choose(laboratory: Laboratory, trial: Trial) -> Chosen:
     labelled, eligible = _scored(laboratory, trial)
     labels = labels_of(world, labelled, trial)
     begun = time.perf_counter()
+    outcomes: list[Outcome] = []
     if trial.arm == arms.EVERYTHING:
         rows = np.flatnonzero(eligible)
-    elif rounds := trial.option(ROUNDS):
-        rows = _in_rounds(laboratory, world, trial, labelled, eligible, labels, int(rounds))
     else:
-        rows = _select(world, trial, labelled, eligible, places(int(eligible.sum()), trial.budget))
+        rounds = int(trial.option(ROUNDS) or 1)
+        rows, outcomes = _in_rounds(laboratory, world, trial, labelled, eligible, labels, rounds)
     seconds = time.perf_counter() - begun
-    return Chosen(rows, [labels[row] for row in rows], int(eligible.sum()), seconds)
+    played = tuple(outcome.strategy.value for outcome in outcomes)
+    return Chosen(rows, [labels[row] for row in rows], int(eligible.sum()), seconds, played)
 
 
 def measure_memory(laboratory: Laboratory, trial: Trial) -> float | None:
@@ -68,7 +72,7 @@ def measure_memory(laboratory: Laboratory, trial: Trial) -> float | None:
     world = laboratory.world(trial.world)
     labelled, eligible = _scored(laboratory, trial)
     budget = places(int(eligible.sum()), trial.budget)
-    return memory.allocated_mb(lambda: _select(world, trial, labelled, eligible, budget))
+    return memory.allocated_mb(lambda: _select(world, trial, labelled, eligible, budget, []))
 
 
 def labels_of(world: World, labelled: Labelled, trial: Trial) -> Sequence[Hypothesis]:
@@ -121,24 +125,37 @@ def _in_rounds(
     eligible: Bool,
     labels: Sequence[Hypothesis],
     rounds: int,
-) -> Int:
-    """Select a part of the budget, train the seed model with it, score what is left anew, and so on."""
+) -> tuple[Int, list[Outcome]]:
+    """Select a part of the budget, train the seed model with it, score what is left anew, and so on.
+
+    The rows; and of a bandit what annotators found in each round, in the hypotheses of the log, which it goes by.
+    """
     budget = places(int(eligible.sum()), trial.budget)
     rows = np.array([], dtype=np.int64)
+    outcomes: list[Outcome] = []
     left = eligible.copy()
     for number in range(1, rounds + 1):
         if rows.size:
             labelled = laboratory.after(world, world.examples(rows, labels))
         part = budget * number // rounds - rows.size
         if part:
-            chosen = _select(world, trial, labelled, left, part)
+            chosen, strategy = _select(world, trial, labelled, left, part, outcomes)
             left[chosen] = False
             rows = np.sort(np.concatenate([rows, chosen]))
-    return rows
+            if arms.is_bandit(trial.arm):
+                reviewed = chosen[: chosen.size if trial.labels == REVIEWED else 0]
+                wrong = sum(labels[row] != labelled.hypotheses[row] for row in reviewed)
+                outcomes.append(Outcome(strategy, reviewed.size, wrong))
+    return rows, outcomes
 
 
-def _select(world: World, trial: Trial, labelled: Labelled, eligible: Bool, budget: int) -> Int:
+def _select(
+    world: World, trial: Trial, labelled: Labelled, eligible: Bool, budget: int, outcomes: Sequence[Outcome]
+) -> tuple[Int, Strategy]:
     arm = arms.parse(trial.arm)
     policy = replace(arm.policy, budget=budget, seed=arm.seed(world.seed))
+    if arms.is_bandit(trial.arm):
+        lots = Lots(np.flatnonzero(eligible), policy.seed)
+        policy = replace(policy, strategy=play(outcomes, arms.strategies(trial.arm), lots).strategy)
     items = select(world.frame(labelled, eligible, policy.strategy), policy)
-    return np.array(sorted(item.utterance_id for item in items), dtype=np.int64)
+    return np.array(sorted(item.utterance_id for item in items), dtype=np.int64), policy.strategy

@@ -33,7 +33,7 @@ def signals_of(arm_names: Iterable[str]) -> dict[str, int]:
     >>> signals_of(["random", "variability", "nothing"])
     {'snapshots': 10}
     """
-    chosen = {arms.parse(name).policy.strategy for name in arm_names if name not in arms.BASELINES}
+    chosen = {strategy for name in arm_names if name not in arms.BASELINES for strategy in arms.strategies(name)}
     scores = {needs(strategy).score or "" for strategy in chosen}
     return dict(sorted(SIGNALS[score] for score in scores & set(SIGNALS)))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from plugin.experiment import choosing
+from plugin.experiment import arms, choosing
 from plugin.experiment.grid import OUTSIDE, PRIMARY_BUDGET, REVIEWED, WEAK, WHOLE, WINDOW, Extra, Trial
 
 RANDOMS = ("random", "random-2")
@@ -18,17 +18,18 @@ ALLOCATED = tuple(f"{arm}@{name}" for arm in ("entropy", "default") for name in 
 NOISE = (0.0, 10.0, 20.0)
 REPLICATES = (1, 2, 3, 10)  # the core has 5
 EPOCHS = (1, 2, 8, 16)  # the core takes a fifth of all
+MANY_ROUNDS = 9
 PLACES = 2
 
 Cell = tuple[str, str, float, str, Extra]  # pool, labels, noise, arm, what is done differently
 
 
-def _plain(arms: Iterable[str], pool: str = WHOLE, labels: str = REVIEWED, noise: float = 0.0) -> list[Cell]:
-    return [(pool, labels, noise, arm, ()) for arm in arms]
+def _plain(names: Iterable[str], pool: str = WHOLE, labels: str = REVIEWED, noise: float = 0.0) -> list[Cell]:
+    return [(pool, labels, noise, arm, ()) for arm in names]
 
 
-def _changed(arms: Iterable[str], name: str, values: Iterable[str | int]) -> list[Cell]:
-    return [(WHOLE, REVIEWED, 0.0, arm, ((name, value),)) for value in values for arm in arms]
+def _changed(names: Iterable[str], name: str, values: Iterable[str | int]) -> list[Cell]:
+    return [(WHOLE, REVIEWED, 0.0, arm, ((name, value),)) for value in values for arm in names]
 
 
 def _compositions(_: str) -> list[Cell]:
@@ -40,7 +41,9 @@ def _noise(_: str) -> list[Cell]:
 
 
 def _rounds(_: str) -> list[Cell]:
-    return _plain(THREE) + _changed(STRATEGIES, choosing.ROUNDS, (3,))
+    """The bandit has nothing to go by in a first round, and in three little: more rounds are its test."""
+    few = _changed((*STRATEGIES, arms.BANDIT), choosing.ROUNDS, (3,))
+    return _plain(THREE) + few + _changed((arms.DEFAULT, arms.BANDIT), choosing.ROUNDS, (MANY_ROUNDS,))
 
 
 def _outside(_: str) -> list[Cell]:

@@ -37,7 +37,7 @@ def run_trial(laboratory: Laboratory, trial: Trial) -> dict[str, Any]:
         "size": len(added),
         "pool_size": chosen.pool_size,
         "errors": errors_of(counts),
-        "selected": describe(world, chosen.rows),
+        "selected": describe(world, chosen.rows) | ({"played": list(chosen.played)} if chosen.played else {}),
         "seconds": {
             "select": _rounded(chosen.seconds),
             "score": _rounded(world.seconds["score"]),

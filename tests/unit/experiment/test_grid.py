@@ -103,7 +103,8 @@ def test_a_satellite_brings_what_it_is_compared_with(name: str) -> None:
     assert {trial.locale for trial in trials} == {"sw-KE", "is-IS"}
     for trial in trials:
         plain = Trial(*(getattr(trial, field) for field in list(Trial.__slots__)[:-1]))
-        if trial.extra and trial.option("domains_half") is None:
+        # A bandit of one round would have nothing to go by.
+        if trial.extra and trial.option("domains_half") is None and trial.arm != "bandit":
             assert plain in trials
         setting = (trial.world, trial.pool, trial.labels, trial.noise)
         others = [other for other in trials if (other.world, other.pool, other.labels, other.noise) == setting]
@@ -123,6 +124,15 @@ def test_scores_are_taken_from_another_locale_of_the_same_corpus_only() -> None:
     trials = satellite_trials(["locales"], [("massive", "sw-KE"), ("hwu64", "en"), ("massive", "is-IS")], [0])
     assert {(trial.locale, trial.option("scores_from")) for trial in trials if trial.extra} == {("sw-KE", "is-IS")}
     assert not [trial for trial in trials if trial.corpus == "hwu64"]
+
+
+def test_the_bandit_has_as_many_rounds_as_a_fixed_strategy() -> None:
+    rounds = {
+        arm: {trial.option("rounds") for trial in satellite_trials(["rounds"], PLACES, [0]) if trial.arm == arm}
+        for arm in ("bandit", "default")
+    }
+    assert rounds["bandit"] == rounds["default"] - {None}
+    assert len(rounds["bandit"]) == 2
 
 
 def test_an_unknown_satellite_is_named() -> None:

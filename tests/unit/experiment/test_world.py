@@ -12,13 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugin.corpora.split import text_key
+from plugin.experiment import choosing
 from plugin.experiment.choosing import Chosen, choose, in_half, measure_memory, places
 from plugin.experiment.grid import OUTSIDE, REVIEWED, WEAK, WHOLE, WINDOW, Extra, Trial, WorldKey
 from plugin.experiment.laboratory import Laboratory, signals_of
 from plugin.experiment.trials import run_trial
 from plugin.experiment.world import World, WorldError, make_world, mislabelled, parallel_id
+from plugin.quality.bandit import CANDIDATES, Outcome, Play
 from plugin.quality.metrics import count_errors
 from plugin.quality.selection import near_duplicates, needs
+from plugin.quality.selection.sampling import Lots
 from plugin.records import Hypothesis, Policy, Slot, Strategy
 from tests.fakes.scorer import FakeScorer
 from tests.unit.experiment.corpora import KEY, LOCALES, SETUP, utterances
@@ -201,6 +204,49 @@ def test_one_round_is_no_rounds_and_three_train_in_between(laboratory: Laborator
     assert set(by_entropy[: plain.rows.size // 3]) <= set(three.rows)
 
 
+def test_a_bandit_plays_a_strategy_in_each_round_by_what_the_ones_before_found(
+    laboratory: Laboratory, world: World
+) -> None:
+    def chosen(labels: str = REVIEWED, arm: str = "bandit", rounds: int = 3) -> Chosen:
+        return choose(laboratory, trial(arm, labels=labels, budget=30.0, extra=(("rounds", rounds),)))
+
+    three = chosen()
+    assert len(three.played) == 3
+    assert set(three.played) <= {strategy.value for strategy in CANDIDATES}
+    assert three.rows.size == len(set(three.rows)) == chosen(arm="random").rows.size
+    assert (three.played, three.rows.tolist()) == (chosen().played, chosen().rows.tolist())
+    assert not chosen(arm="entropy").played
+    # Its first round is that of the strategy that it plays, and knows no reviews; nobody reviews weak labels.
+    first = chosen(rounds=1)
+    assert first.rows.tolist() == chosen(arm=first.played[0], rounds=1).rows.tolist()
+    assert first.played[0] == three.played[0] == chosen(WEAK).played[0]
+
+
+def test_what_a_bandit_goes_by_are_the_wrong_hypotheses_of_its_rounds(
+    laboratory: Laboratory, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[Outcome]] = []
+    hypotheses = world.labelled.hypotheses
+
+    def entropy_then_random(outcomes: list[Outcome], candidates: tuple[Strategy, ...], lots: Lots) -> Play:
+        told.append(list(outcomes))
+        return Play(Strategy.ENTROPY if len(told) % 2 else Strategy.RANDOM, {})
+
+    # The networks of these tests are nearly always wrong: let annotators accept every other hypothesis.
+    said = [one if row % 2 else other for row, (one, other) in enumerate(zip(world.gold, hypotheses, strict=True))]
+    monkeypatch.setattr(choosing, "labels_of", lambda *_: said)
+    monkeypatch.setattr(choosing, "play", entropy_then_random)
+    rows = choose(laboratory, trial("bandit", budget=30.0, extra=(("rounds", 2),))).rows
+    may_enter = np.flatnonzero(world.eligible(WHOLE))
+    highest = sorted(may_enter, key=lambda row: -world.labelled.scores["entropy"][row])[: rows.size // 2]
+    wrong = sum(said[row] != hypotheses[row] for row in highest)
+    assert 0 < wrong < len(highest)
+    assert told == [[], [Outcome(Strategy.ENTROPY, len(highest), wrong)]]
+    told.clear()
+    choose(laboratory, trial("bandit", labels=WEAK, budget=30.0, extra=(("rounds", 2),)))
+    assert [(outcome.reviewed, outcome.fixed) for outcome in told[1]] == [(0, 0)]
+
+
 @pytest.mark.parametrize("extra", [("replicates", 1), ("el2n_epoch", 4), ("el2n_in_sample_epochs", 1)])
 def test_a_satellite_scores_the_pool_by_another_model(laboratory: Laboratory, extra: tuple[str, int]) -> None:
     plain = choose(laboratory, trial("el2n-hard", budget=30.0))
@@ -248,7 +294,7 @@ def test_memory_of_selecting_is_measured_once_for_each_arm(laboratory: Laborator
 
 
 def test_strategies_say_what_the_seed_model_must_give() -> None:
-    assert signals_of(["random", "entropy", "nothing"]) == {}
+    assert signals_of(["random", "entropy", "nothing", "bandit"]) == {}
     assert set(signals_of(["dropout-bald", "forgetting@equal"])) == {"dropout_passes", "snapshots"}
 
 
