@@ -75,6 +75,8 @@ def notes(report: Mapping[str, Any]) -> list[str]:
             f"candidate: {trained['reviewed']} reviewed and {trained['weak']} weak utterances beside the gold data; "
             f"{trained['dropped']} left out because a test set or dev has their text"
         )
+        if trained.get("suspected"):  # runs of before there was a guard do not say
+            lines.append(f"{trained['suspected']} weak utterances left out because their domain is likely wrong")
         if not trained["reviewed"] and not trained["weak"]:
             lines.append("no annotation has come back yet: both arms are the same model")
     if steps.get("evaluate", {}).get("promoted"):

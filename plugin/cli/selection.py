@@ -16,7 +16,7 @@ from db.repositories import selections as selection_rows
 from plugin.cli.errors import CliError
 from plugin.cli.output import console, print_json, print_table, progress_bar
 from plugin.quality.selection import SelectedItem, needs
-from plugin.records import Strategy
+from plugin.records import Arm, Strategy
 from plugin.services import selection
 from plugin.services.bandits import strategy_said
 from plugin.services.policies import ANY
@@ -159,10 +159,10 @@ def print_round(summary: dict[str, Any]) -> None:
     print_table(
         f"round {summary['selection']} of {summary['locale']} by {summary['strategy']}: "
         f"{summary['items']} of {summary['eligible']} eligible",
-        ["domain", ">items", ">strategy", ">control"],
+        ["domain", ">items", ">strategy", ">control", ">noise"],
         [
-            [domain, counts["items"], counts.get("strategy", 0), counts.get("control", 0)]
+            [domain, counts["items"], *(counts.get(arm.value, 0) for arm in (Arm.STRATEGY, Arm.CONTROL, Arm.NOISE))]
             for domain, counts in summary["domains"].items()
         ],
     )
-    console.print("What the control draw and the strategy both chose counts in both columns.")
+    console.print("What several of them chose counts in each of their columns.")

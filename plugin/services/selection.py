@@ -24,9 +24,9 @@ from db.repositories.selections import Candidate
 from db.session import TransactionMaker
 from plugin import __version__
 from plugin.quality.bandit import Play
-from plugin.quality.selection import Frame, SelectedItem, frame_hash, near_duplicates, needs, select
+from plugin.quality.selection import LABEL_ERROR, Frame, SelectedItem, frame_hash, near_duplicates, needs, select
 from plugin.records import Policy, Strategy
-from plugin.services import bandits, policies
+from plugin.services import bandits, noise, policies
 from plugin.services.policies import ANY
 
 # Scores that cost something: models give them only when they were trained with these settings.
@@ -53,7 +53,7 @@ class Snapshot:
 
     `plays` says of the rounds of a bandit why their policies have the strategy that they have.
     `columns` names the scores of each row. `features` has a matrix (N, F) for each that some round compares by; the
-    rows of the other rounds are NaN.
+    rows of the other rounds are NaN. `label_error` (N,) is there where some round has a noise share.
     """
 
     locale: str
@@ -64,6 +64,7 @@ class Snapshot:
     columns: tuple[str, ...]
     features: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
     plays: Mapping[str, Play] = field(default_factory=dict)
+    label_error: NDArray[np.float64] | None = None
 
 
 def refresh(
@@ -148,7 +149,8 @@ def with_features(session: Session, snapshot: Snapshot) -> Snapshot:
     for domain, policy in snapshot.rounds.items():
         check_scores(session, snapshot, domain, policy)
     wanted = {name for policy in snapshot.rounds.values() for name in needs(policy.strategy).features}
-    return replace(snapshot, features={name: read_feature(session, snapshot, name) for name in sorted(wanted)})
+    features = {name: read_feature(session, snapshot, name) for name in sorted(wanted)}
+    return replace(snapshot, features=features, label_error=read_label_error(session, snapshot))
 
 
 def check_scores(session: Session, snapshot: Snapshot, domain: str, policy: Policy) -> None:
@@ -179,6 +181,22 @@ def read_feature(session: Session, snapshot: Snapshot, name: str) -> NDArray[np.
     if place:
         raise unusable(session, snapshot, next(iter(strategies.values())), len(place), name)
     return matrix
+
+
+def read_label_error(session: Session, snapshot: Snapshot) -> NDArray[np.float64] | None:
+    """(N,) over the whole frame, whichever rounds have a noise share; None where none has."""
+    guarded = [domain for domain, policy in snapshot.rounds.items() if policy.noise_share]
+    if not guarded:
+        return None
+    found = noise.label_errors(session, snapshot.version_id, snapshot.rows)
+    missing = sum(int(np.isnan(found[rows_of(snapshot, domain)]).sum()) for domain in guarded)
+    if missing:
+        raise UnusableError(
+            f"the noise share looks at {noise.DOMAIN_PROBS!r}, which the champion does not give for {missing} eligible "
+            f"utterances of {snapshot.locale}: run `assay evaluation train --locale {snapshot.locale}` for a model "
+            f"that does, or turn it off: `assay policy set --locale {snapshot.locale} --noise-share 0`"
+        )
+    return found
 
 
 def unusable(session: Session, snapshot: Snapshot, policy: Policy, missing: int, name: str) -> UnusableError:
@@ -225,10 +243,13 @@ def to_frame(snapshot: Snapshot, places: Sequence[int], features: Iterable[str])
     """Of the rows at some places."""
     rows = [snapshot.rows[at] for at in places]
     values = np.array([row.scores for row in rows], dtype=np.float64).reshape(len(rows), len(snapshot.columns))
+    columns = dict(zip(snapshot.columns, values.T, strict=True))
+    if snapshot.label_error is not None:
+        columns[LABEL_ERROR] = snapshot.label_error[places]
     return Frame(
         ids=np.array([row.id for row in rows], dtype=np.int64),
         domains=np.array([row.domain for row in rows], dtype=np.str_),
-        scores=dict(zip(snapshot.columns, values.T, strict=True)),
+        scores=columns,
         features={name: snapshot.features[name][places] for name in features},
     )
 
@@ -274,14 +295,18 @@ def replay(session: Session, selection_id: int) -> tuple[SelectionRow, Snapshot]
     row = selections.get(session, selection_id)
     if row is None:
         raise LookupError(f"no selection has id {selection_id}")
-    frame = selections.frame(session, selection_id)
-    ids = unpack_ids(frame.ids)
-    revisions = np.frombuffer(zlib.decompress(frame.revisions), dtype="<i4")
     rounds = {domain: policies.from_json(values) for domain, values in row.policy.items()}
     columns = score_columns(rounds)
-    rows = selections.candidates_as_they_were(session, row.model_version_id, ids.tolist(), revisions.tolist(), columns)
+    rows = stored_rows(session, row, columns)
     snapshot = Snapshot(row.locale, row.model_version_id, row.frame_watermark, rounds, rows, columns)
     return row, with_features(session, snapshot)
+
+
+def stored_rows(session: Session, row: SelectionRow, columns: Sequence[str]) -> list[Candidate]:
+    """The frame of a stored round, as it was."""
+    frame = selections.frame(session, row.id)
+    ids, revisions = unpack_ids(frame.ids), np.frombuffer(zlib.decompress(frame.revisions), dtype="<i4")
+    return selections.candidates_as_they_were(session, row.model_version_id, ids.tolist(), revisions.tolist(), columns)
 
 
 def items_hash(items: Sequence[SelectedItem]) -> str:

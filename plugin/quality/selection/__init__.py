@@ -4,9 +4,10 @@ from plugin.quality.selection.frame import Frame, frame_hash
 from plugin.quality.selection.interleaving import interleave
 from plugin.quality.selection.near_duplicates import near_duplicates
 from plugin.quality.selection.ranking import RANKED_BY, Needs, needs
-from plugin.quality.selection.rounds import SelectedItem, select
+from plugin.quality.selection.rounds import LABEL_ERROR, SelectedItem, select
 
 __all__ = [
+    "LABEL_ERROR",
     "RANKED_BY",
     "Frame",
     "Needs",

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from db.models import TestSet
 from db.models.utterances import POOL
-from db.repositories import examples
+from db.repositories import examples, selections
 from db.repositories.examples import Labelled
 from plugin.records import Hypothesis, Policy, Slot, TrainingExample
+from plugin.services import noise, selection
 from plugin.services.evaluation.errors import EvaluationError
 from plugin.services.policies import ANY
 
@@ -44,12 +45,17 @@ class Material:
 
 @dataclass(frozen=True)
 class ArmData:
-    """What one arm is trained on, and where it came from."""
+    """What one arm is trained on, and where it came from.
+
+    suspected  weak labels left out because they are likely wrong
+    dropped    examples left out because a test set, or dev, has their text
+    """
 
     examples: list[TrainingExample]
     dev: list[TrainingExample]
     reviewed: int = 0
     weak: int = 0
+    suspected: int = 0
     dropped: int = 0
 
 
@@ -124,16 +130,20 @@ def baseline(material: Material) -> ArmData:
 
 
 def candidate(session: Session, locale: str, material: Material, weak_domains: WeakDomains) -> ArmData:
-    """Gold, then what annotators accepted or fixed, then, where the policy says so, selected weak labels."""
+    """Gold, then what annotators accepted or fixed, then, where the policy says so, selected weak labels that nothing
+    speaks against.
+    """
     mine = {row.utterance_id for row in [*material.train, *material.dev]}
     reviewed = [row for row in examples.reviewed(session, locale) if row.utterance_id not in mine]
     check_for_leaks(reviewed, material.held_out)
-    weak = [
+    unguarded = [
         row
         for row in (examples.selected_weak(session, locale) if any(weak_domains.values()) else [])
         if weak_domains.get(row.domain, weak_domains[ANY])
     ]
-    check_for_leaks(weak, material.held_out)
+    check_for_leaks(unguarded, material.held_out)
+    suspects = suspected_domains(session, locale) if unguarded else {}
+    weak = [row for row in unguarded if suspects.get(row.utterance_id) != row.domain]
     asked = [*material.held_out, *material.dev]
     clean_reviewed, clean_weak = without_texts_of(asked, reviewed), without_texts_of(asked, weak)
     return ArmData(
@@ -141,8 +151,22 @@ def candidate(session: Session, locale: str, material: Material, weak_domains: W
         [to_example(row) for row in material.dev],
         reviewed=len(clean_reviewed),
         weak=len(clean_weak),
+        suspected=len(unguarded) - len(weak),
         dropped=material.dropped + len(reviewed) + len(weak) - len(clean_reviewed) - len(clean_weak),
     )
+
+
+def suspected_domains(session: Session, locale: str) -> dict[int, str]:
+    """The domain of each record of the current round's frame for which it is likely wrong, says the round's model.
+
+    Of a record that was revised since, the old domain. Nothing when retention has taken what the model said.
+    """
+    row = selections.current(session, locale)
+    frame = selection.stored_rows(session, row, ()) if row else []
+    if row is None or not frame:
+        return {}
+    found = noise.label_errors(session, row.model_version_id, frame)
+    return {record.id: record.domain for record, doubt in zip(frame, found.tolist(), strict=True) if doubt > 0.0}
 
 
 def check_for_leaks(train: Iterable[Labelled], held_out: Iterable[Labelled]) -> None:

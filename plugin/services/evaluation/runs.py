@@ -216,6 +216,7 @@ def counts(arm: ArmData) -> dict[str, int]:
         "dev": len(arm.dev),
         "reviewed": arm.reviewed,
         "weak": arm.weak,
+        "suspected": arm.suspected,
         "dropped": arm.dropped,
     }
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import zlib
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
-from db.models import SelectionItemRow, SelectionRow, UtteranceRevision, UtteranceRow
+from db.models import Feature, Score, SelectionFrame, SelectionItemRow, SelectionRow, UtteranceRevision, UtteranceRow
 from plugin.records import Slot
 from plugin.services.evaluation import data
+from plugin.services.selection import pack_ids
 from tests import factories
 from tests.integration.evaluation.conftest import LOCALE, World, fill
 
@@ -51,7 +54,8 @@ def test_an_annotation_keeps_the_text_that_the_annotator_saw(session: Session, w
     assert [(example.text, example.label.slots) for example in found] == [("rain in Nairobi", (Slot(8, 15, "place"),))]
 
 
-def select_for_review(session: Session, rows: list[UtteranceRow], *, superseded: bool = False) -> None:
+def select_for_review(session: Session, rows: list[UtteranceRow], *, superseded: bool = False) -> int:
+    """A round that holds all of its frame; the id of its model version."""
     version = factories.champion(session, LOCALE, name=f"fake-{superseded}")
     now = datetime.now(UTC)
     selection = SelectionRow(
@@ -75,6 +79,26 @@ def select_for_review(session: Session, rows: list[UtteranceRow], *, superseded:
                 arms=["strategy"], inclusion_probability=1.0,
             )
         )  # fmt: skip
+    frame = np.array(sorted(row.id for row in rows))
+    revisions = zlib.compress(np.ones(len(rows), dtype="<i4").tobytes())
+    session.add(SelectionFrame(selection_id=selection.id, ids=pack_ids(frame), revisions=revisions))
+    session.flush()
+    return version.id
+
+
+def judge(session: Session, version_id: int, row: UtteranceRow, domain: str, confidence: float = 0.9) -> None:
+    """What the model has said of the record: that it is of this domain."""
+    probs = np.full(len(factories.DOMAINS), (1.0 - confidence) / (len(factories.DOMAINS) - 1), dtype="<f2")
+    probs[factories.DOMAINS.index(domain)] = confidence
+    key = {"model_version_id": version_id, "utterance_id": row.id, "revision": 1}
+    session.add_all(
+        [
+            Score(
+                **key, entropy=0.1, margin=0.8, least_confidence=0.1, el2n_missing="not asked", predicted_domain=domain
+            ),
+            Feature(**key, domain_probs=probs.tobytes(), intent_probs=b"", slot_mass=b"", embedding=b""),
+        ]
+    )
     session.flush()
 
 
@@ -99,6 +123,54 @@ def test_weak_labels_train_where_the_policy_says_so(
     assert {text for text in texts(arm) if "weakly" in text} == expected
     assert arm.weak == len(expected)
     assert not {"hush refused", "play of an old round", "play unreviewed"} & texts(arm)
+
+
+def weak_pool(session: Session, world: World) -> UtteranceRow:
+    """A round of weak labels that the model agrees with, but for the one that is returned."""
+    fill(world)
+    right = [world.utterance(f"{word} weakly {number}") for word in ("play", "rain") for number in range(6)]
+    wrong = world.utterance("play weakly in the morning")
+    unsure = world.utterance("rain weakly as well")
+    version_id = select_for_review(session, [*right, wrong, unsure])
+    for row in right:
+        judge(session, version_id, row, row.domain or "")
+    judge(session, version_id, wrong, "weather", confidence=0.95)
+    judge(session, version_id, unsure, "music", confidence=0.5)
+    return wrong
+
+
+def test_weak_labels_that_are_likely_wrong_do_not_train(session: Session, world: World) -> None:
+    wrong = weak_pool(session, world)
+    arm = candidate(session, {"*": True})
+    weak = {text for text in texts(arm) if "weakly" in text}
+    assert wrong.text not in weak
+    assert "rain weakly as well" in weak
+    assert (arm.weak, arm.suspected, len(weak), arm.dropped) == (13, 1, 13, 0)
+    assert candidate(session, {"*": False}).suspected == 0
+    assert candidate(session, {"*": False, "weather": True}).suspected == 0
+
+
+def test_what_people_say_of_a_suspected_record_trains(session: Session, world: World) -> None:
+    wrong = weak_pool(session, world)
+    world.annotate(wrong, "accept")
+    arm = candidate(session, {"*": True})
+    assert wrong.text in texts(arm)
+    assert (arm.weak, arm.suspected) == (13, 0)
+
+
+def test_a_record_that_was_revised_to_another_domain_is_not_suspected_for_the_old_one(
+    session: Session, world: World
+) -> None:
+    wrong = weak_pool(session, world)
+    session.add(
+        UtteranceRevision(
+            utterance_id=wrong.id, revision=1, content_hash=b"x" * 32, content={"text": wrong.text, "domain": "music"}
+        )
+    )
+    wrong.domain, wrong.intent, wrong.revision = "weather", "weather_query", 2
+    session.flush()
+    labels = {example.text: example.label.domain for example in candidate(session, {"*": True}).examples}
+    assert labels[wrong.text] == "weather"
 
 
 def test_gold_that_was_also_reviewed_trains_once_with_its_gold_label(session: Session, world: World) -> None:
