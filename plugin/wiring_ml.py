@@ -15,6 +15,7 @@ import torch
 
 from plugin.model import checkpoint
 from plugin.model.config import TrainConfig
+from plugin.model.ensemble import Ensemble
 from plugin.model.network import resolve_device
 from plugin.model.train import train
 from plugin.records import TrainingExample
@@ -53,6 +54,13 @@ class TorchTrainer:
 def model_defaults() -> dict[str, Any]:
     """What training does unless it is told otherwise: the experiment keeps it beside its results."""
     return asdict(TrainConfig())
+
+
+def parameters_of(scorer: Scorer) -> int:
+    """Numbers that training set, of all replicates; the copies at other checkpoints are not counted."""
+    if not isinstance(scorer, Ensemble):
+        raise TypeError(f"{type(scorer).__name__} is not an ensemble of the model room")
+    return scorer.final.parameters
 
 
 def trainer(settings: Settings) -> Trainer:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from plugin.cli.errors import CliError
-from plugin.cli.output import console, errors, print_json, progress_bar
+from plugin.cli.output import console, errors, print_json, print_table, progress_bar
 from plugin.corpora.demo import demo_corpus
 from plugin.corpora.folder import write_json_lines
 from plugin.corpora.templates import TemplatesError
@@ -116,6 +116,63 @@ def report(
     else:
         console.print(written.sentence, highlight=False, markup=False)
         errors.print(f"The report is in {written.page}.", soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command("model")
+def model(
+    corpus: Annotated[list[str], typer.Option(help="Labelled corpus of one locale: PATH or NAME=PATH.")],
+    locale: Annotated[str | None, typer.Option(help="Which, of a corpus with several.")] = None,
+    replicates: Annotated[int, typer.Option(min=1, help="Networks of the ensemble.")] = 1,
+    bag_fraction: Annotated[float, typer.Option(help="Part of the training data that each sees.")] = 1.0,
+    encoder: Annotated[str | None, typer.Option(help="Pretrained encoder beside the network; docs/model.md.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Train on so many utterances.")] = None,
+    dev: Annotated[int, typer.Option(min=1, help="Size of dev, if the corpus has no partitions.")] = 500,
+    test: Annotated[int, typer.Option(min=1, help="Size of test, if the corpus has no partitions.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Train the model on a corpus's training set and test it, to compare it with the literature's."""
+    from plugin.experiment.credible import divide, measure
+    from plugin.wiring_ml import TorchTrainer, parameters_of  # torch takes seconds to load: not for every command
+
+    try:
+        sources = find(corpus, (locale,) if locale else None)
+        if len(sources) > 1:
+            raise CliError(f"choose one with --locale: {', '.join(source.locale for source in sources)}")
+        parts = divide(sources[0].read(), limit=limit, dev=dev, test=test, seed=seed)
+        trainer = TorchTrainer(device, replicates, {"bag_fraction": bag_fraction, "encoder": encoder})
+        with progress_bar() as progress:
+            bar = progress.add_task("training", total=None)
+            found = measure(
+                parts, trainer, seed=seed, parameters=parameters_of,
+                progress=lambda done, total: progress.update(bar, completed=done, total=total),
+            )  # fmt: skip
+    except EXPECTED as error:
+        raise CliError(str(error)) from error
+    if as_json:
+        print_json({"corpus": "/".join(sources[0].place), "seed": seed, "replicates": replicates, **found})
+    else:
+        _say_model(found)
+
+
+def _say_model(found: dict[str, Any]) -> None:
+    rows = [
+        (name, *(f"{100 * one[part]:.1f}" for part in ("value", "low", "high")), _per_cent(found["unseen"].get(name)))
+        for name, one in found["metrics"].items()
+    ]
+    print_table("Of the test set, in per cent", ["metric", ">value", ">from", ">to", ">texts not in train"], rows)
+    sizes, seconds = found["utterances"], found["seconds"]
+    errors.print(
+        f"{sizes['train']} utterances to train, {sizes['test']} to test, {found['seen_in_training']} of them with a "
+        f"text of training. {found['parameters']:,} parameters; {seconds['train']} s to train, {seconds['predict']} s "
+        "to predict. The interval is that of 95 %, over test utterances.",
+        highlight=False,
+    )
+
+
+def _per_cent(one: dict[str, float] | None) -> str:
+    return f"{100 * one['value']:.1f}" if one else ""
 
 
 def _run(laboratory: Laboratory, trials: list[Trial], out: Path, workers: int, minutes: float | None) -> None:

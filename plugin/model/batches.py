@@ -1,6 +1,7 @@
 """Batches of utterances of like length, ready for the network.
 
-Axes: B utterances, T tokens of the longest, X distinct tokens of the batch, F its distinct features.
+Axes: B utterances, T tokens of the longest, X distinct tokens of the batch, F its distinct features,
+E size of a sentence embedding.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from plugin.model.features import Encoded, Ints
@@ -24,6 +26,7 @@ class Batch:
     bag_scale: Tensor  # (X + B, 1), 1 / sqrt(size of the bag)
     tokens: Tensor  # (B, T), numbers of the first X bags
     mask: Tensor  # (B, T), 1.0 where there is a token
+    sentences: Tensor | None = None  # (B, E), of a pretrained encoder
 
     @property
     def types(self) -> int:
@@ -37,8 +40,12 @@ def make_batch(
     *,
     feature_dropout: float = 0.0,
     rng: np.random.Generator | None = None,
+    sentences: NDArray[np.float32] | None = None,
 ) -> Batch:
-    """The utterances `indices` of `encoded`; with `rng`, each feature of a bag is left out at that probability."""
+    """The utterances `indices` of `encoded`; with `rng`, each feature of a bag is left out at that probability.
+
+    `sentences` (N, E) are those of all utterances of `encoded`.
+    """
     lengths = encoded.lengths[indices]
     positions = np.arange(max(1, int(lengths.max())))
     mask = positions < lengths[:, None]  # (B, T)
@@ -62,6 +69,7 @@ def make_batch(
         bag_scale=torch.from_numpy(scale.astype(np.float32)[:, None]).to(device),
         tokens=torch.from_numpy(tokens[1:].reshape(mask.shape)).to(device),
         mask=torch.from_numpy(mask.astype(np.float32)).to(device),
+        sentences=None if sentences is None else torch.from_numpy(sentences[indices]).to(device),
     )
 
 

@@ -23,6 +23,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from plugin.model.config import TrainConfig
+from plugin.model.encoder import Encoder
 from plugin.model.ensemble import Ensemble
 from plugin.model.features import FeatureTable
 from plugin.model.network import Network, Sizes, resolve_device
@@ -111,6 +112,9 @@ def _tensors(ensemble: Ensemble) -> dict[str, Tensor]:
     for prefix, network in (("final", ensemble.final), ("early", ensemble.early), *snapshots):
         tensors[f"{prefix}/table"] = network.table
         tensors |= {f"{prefix}/{name}": weight for name, weight in network.weights.items()}
+    if ensemble.encoder is not None:
+        tensors["encoder/mean"] = torch.from_numpy(ensemble.encoder.mean)
+        tensors["encoder/spread"] = torch.from_numpy(ensemble.encoder.spread)
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
@@ -138,7 +142,15 @@ def _ensemble(description: dict[str, Any], tensors: dict[str, Tensor], device: t
         data_hash=description["data_hash"],
         snapshots=tuple(_network(_snapshot(number), sizes, tensors, device) for number in range(len(epochs))),
         snapshot_epochs=epochs,
+        encoder=_encoder(config.encoder, tensors),
     )
+
+
+def _encoder(name: str | None, tensors: dict[str, Tensor]) -> Encoder | None:
+    """By its name alone: whether it is installed matters when it is used."""
+    if name is None:
+        return None
+    return Encoder(name, tensors["encoder/mean"].numpy(), tensors["encoder/spread"].numpy())
 
 
 def _snapshot(number: int) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from plugin.model.encoder import ENCODERS
+
 _DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -30,6 +32,7 @@ class TrainConfig:
                   early checkpoint to the last, all where there are fewer; 0 keeps none. Before it, a network from
                   scratch knows next to nothing: variability would only tell how much was learned (docs/scores.md)
     dropout_passes  predictions of the domain head with dropout left on, for their mutual information; 0 makes none
+    encoder       name of a pretrained encoder whose embedding of the utterance is read too (docs/model.md); None: none
     """
 
     replicates: int = 5
@@ -54,6 +57,7 @@ class TrainConfig:
     feature_dropout: float = 0.15
     slot_weight: float = 2.0
     device: str = "auto"
+    encoder: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("replicates", "width", "hidden", "layers", "min_count", "max_tokens"):
@@ -80,6 +84,8 @@ class TrainConfig:
             raise ValueError(f"seed must be at least 0, not {self.seed}")
         if self.device not in _DEVICES:
             raise ValueError(f"device must be one of {', '.join(_DEVICES)}, not {self.device!r}")
+        if self.encoder is not None and self.encoder not in ENCODERS:
+            raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}, or None, not {self.encoder!r}")
         if self.epochs is not None and self.steps is not None:
             raise ValueError("give epochs or steps, not both")
 

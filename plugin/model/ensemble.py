@@ -18,6 +18,7 @@ from torch import Tensor
 from plugin.model.batches import Batch, make_batch, prediction_batches
 from plugin.model.config import TrainConfig
 from plugin.model.decoding import decode_intents, decode_tags
+from plugin.model.encoder import Encoder
 from plugin.model.features import Encoded, FeatureTable, Ints
 from plugin.model.network import Logits, Network, ThinningDropout
 from plugin.model.text import slots_of_tags
@@ -107,6 +108,7 @@ class Ensemble:
     data_hash: str
     snapshots: tuple[Network, ...] = ()
     snapshot_epochs: tuple[int, ...] = ()
+    encoder: Encoder | None = None
 
     @property
     def device(self) -> torch.device:
@@ -120,6 +122,7 @@ class Ensemble:
         Tokens after `config.max_tokens` are not read. The locale is not an input: one table serves all languages.
 
         Raises:
+            EncoderMissingError: the model reads an encoder that is not installed here.
             ValueError: `locales` and `texts` differ in length, or `batch_size` is below 1.
         """
         if locales is not None and len(locales) != len(texts):
@@ -158,9 +161,11 @@ class Ensemble:
 
     def _batches(self, texts: Sequence[str], batch_size: int) -> Iterator[tuple[int, Encoded, Ints, Batch]]:
         for first in range(0, len(texts), _CHUNK):
-            encoded = self.features.encode(texts[first : first + _CHUNK])
+            chunk = texts[first : first + _CHUNK]
+            encoded = self.features.encode(chunk)
+            sentences = None if self.encoder is None else self.encoder(chunk)
             for indices in prediction_batches(encoded.lengths, batch_size, _BATCH_TOKENS):
-                yield first, encoded, indices, make_batch(encoded, indices, self.device)
+                yield first, encoded, indices, make_batch(encoded, indices, self.device, sentences=sentences)
 
     def _snapshot_probs(self, batch: Batch) -> Floats:
         """(C, B, D)"""

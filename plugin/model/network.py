@@ -2,10 +2,13 @@
 
     token      = sum of its features' embeddings / sqrt(number of them)
     context    = ReLU(convolution over three tokens), `layers` times, residual
-    utterance  = ReLU(dense[max of context, mean of context, sum of tokens / sqrt(T), word pairs])
+    utterance  = ReLU(dense[max of context, mean of context, sum of tokens / sqrt(T), word pairs, sentence])
     domain, intent = dense(utterance);   tag of a token = dense(context) + dense(utterance)
 
-Axes: R replicates, B utterances, T tokens, W embedding width, H hidden units, K tags, X distinct tokens.
+The sentence is what a pretrained encoder says of the utterance, if the model has one.
+
+Axes: R replicates, B utterances, T tokens, W embedding width, H hidden units, K tags, X distinct tokens,
+E size of the encoder's embedding.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ class Sizes:
     width: int
     hidden: int
     layers: int
+    sentence: int = 0  # E
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,10 @@ class Network:
         weights = {name: weight.to(device) for name, weight in self.weights.items()}
         return Network(self.sizes, self.table.to(device), weights)
 
+    @property
+    def parameters(self) -> int:
+        return self.table.numel() + sum(weight.numel() for weight in self.weights.values())
+
     def early_copy(self) -> Network:
         """A frozen copy of what the domain head needs."""
         weights = {n: w.detach().clone() for n, w in self.weights.items() if n.startswith(_EARLY)}
@@ -144,11 +152,19 @@ class Network:
                 output = dropout(output, (size, 1, self.sizes.hidden), rates[0])
             context = output + context if layer else output
         # Context is never negative, so padding (0) cannot win the maximum.
-        pooled = torch.cat([context.amax(2), context.sum(2) / count, bag, pairs], -1)
+        parts = [context.amax(2), context.sum(2) / count, bag, pairs]
+        if batch.sentences is not None:
+            parts.append(self._sentences(batch.sentences, dropout, rates[1]))
+        pooled = torch.cat(parts, -1)
         utterance = self._dense("utterance", pooled).relu_()
         if dropout is not None:
             utterance = dropout(utterance, (size, self.sizes.hidden), rates[0])
         return context, utterance
+
+    def _sentences(self, sentences: Tensor, dropout: Dropout | None, rate: float) -> Tensor:
+        """(B, E) -> (R, B, E)"""
+        spread = sentences.expand(self.sizes.replicates, *sentences.shape)
+        return spread if dropout is None else dropout(spread, sentences.shape, rate)
 
     def _embed(self, batch: Batch, embeddings: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Tokens (R, B, T, W) and word pairs (R, B, W)."""
@@ -191,7 +207,7 @@ def _shapes(sizes: Sizes) -> dict[str, tuple[int, int, float]]:
     hidden, width = sizes.hidden, sizes.width
     shapes = {f"convolution{layer}": (3 * (hidden if layer else width), hidden, 1.2) for layer in range(sizes.layers)}
     return shapes | {
-        "utterance": (2 * hidden + 2 * width, hidden, 1.2),
+        "utterance": (2 * hidden + 2 * width + sizes.sentence, hidden, 1.2),
         "domain": (hidden, sizes.domains, 0.4),
         "intent": (hidden, sizes.intents, 0.4),
         "tag": (hidden, sizes.tags, 0.3),

@@ -20,6 +20,7 @@ from torch import Tensor
 from plugin.model.batches import make_batch, training_batches
 from plugin.model.calibration import fit_temperature
 from plugin.model.config import Schedule, TrainConfig
+from plugin.model.encoder import Encoder, size_of
 from plugin.model.ensemble import Ensemble
 from plugin.model.features import Encoded, FeatureTable, Ints
 from plugin.model.labels import canonical_order, data_hash, numbers_of, pairs_of, vocabulary_of
@@ -38,7 +39,7 @@ _MOST_FOR_TEMPERATURE = 4000
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Examples as numbers. `tags` are ragged like `encoded.types`."""
+    """Examples as numbers. `tags` are ragged like `encoded.types`; `sentences` are there with an encoder."""
 
     features: FeatureTable
     encoded: Encoded
@@ -46,6 +47,8 @@ class TrainingData:
     domains: Ints  # (N,)
     intents: Ints  # (N,)
     tags: Ints
+    encoder: Encoder | None = None
+    sentences: NDArray[np.float32] | None = None  # (N, E)
 
     @classmethod
     def prepare(cls, examples: Sequence[TrainingExample], config: TrainConfig) -> TrainingData:
@@ -53,6 +56,7 @@ class TrainingData:
         features = FeatureTable.build(texts, min_count=config.min_count, max_tokens=config.max_tokens)
         encoded = features.encode(texts)
         vocabulary = vocabulary_of(examples)
+        encoder, sentences = (None, None) if config.encoder is None else Encoder.fit(config.encoder, texts)
         labels = {label: number for number, label in enumerate(vocabulary.slots)}
         tags = [
             tag
@@ -66,6 +70,8 @@ class TrainingData:
             domains=numbers_of([example.label.domain for example in examples], vocabulary.domains),
             intents=numbers_of([example.label.intent for example in examples], vocabulary.intents),
             tags=np.asarray(tags, np.int64),
+            encoder=encoder,
+            sentences=sentences,
         )
 
 
@@ -97,6 +103,7 @@ def train(
         progress: called after every step with (steps done, steps in all).
 
     Raises:
+        EncoderMissingError: the encoder of `config` is not installed.
         ValueError: no examples, an empty text or label, or a schedule that does not fit their number.
     """
     _validate(examples)
@@ -118,6 +125,7 @@ def train(
         data_hash=data_hash(ordered),
         snapshots=fitted.snapshots,
         snapshot_epochs=schedule.snapshot_epochs,
+        encoder=data.encoder,
     )
     return replace(ensemble, temperature=_temperatures(ensemble, ordered, canonical_order(dev)))
 
@@ -144,7 +152,9 @@ def fit(
         if not queue:
             queue = training_batches(data.encoded.lengths, schedule.batch_size, rng)
         indices = queue.pop()
-        batch = make_batch(data.encoded, indices, device, feature_dropout=config.feature_dropout, rng=rng)
+        batch = make_batch(
+            data.encoded, indices, device, feature_dropout=config.feature_dropout, rng=rng, sentences=data.sentences
+        )
         embeddings = network.table.index_select(0, batch.rows).requires_grad_()
         rates = (config.dropout, config.embedding_dropout)
         logits = network.forward(batch, embeddings=embeddings, dropout=dropout, rates=rates)
@@ -194,6 +204,7 @@ def _sizes(data: TrainingData, config: TrainConfig, replicates: int) -> Sizes:
         width=config.width,
         hidden=config.hidden,
         layers=config.layers,
+        sentence=size_of(config.encoder),
     )
 
 

