@@ -132,7 +132,7 @@ def test_a_model_without_encoder_asks_none(fake: FakeEncoder, tmp_path: Path) ->
 def test_the_real_one_keeps_its_promise() -> None:
     """Where the extra `encoder` is installed: size, and the same numbers alone and among others."""
     pytest.importorskip(NAME)
-    texts = ["washa taa", "turn on the light", "明天 🎉", ""]
+    texts = ["turn on the light", "switch the lamp on", "play some music", "明天 🎉", ""]
     found = embeddings(NAME, texts)
     assert found.shape == (len(texts), SIZE)
     assert np.isfinite(found).all()
