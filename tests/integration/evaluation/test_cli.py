@@ -135,3 +135,12 @@ def test_schedules(wiring: FakeWiring) -> None:
     assert "needs five fields" in refused(*set_nightly, "--cron", "daily")
     assert as_json("schedule", "remove", "nightly") == {"removed": "nightly"}
     assert "no schedule is called 'nightly'" in refused("schedule", "remove", "nightly")
+
+
+def test_weak_utterances_that_were_held_back_are_counted() -> None:
+    trained = {"name": "train candidate", "reviewed": 3, "weak": 7, "dropped": 0}
+    lines = evaluation_table.notes({"steps": [{**trained, "suspected": 2}]})
+    assert lines[1] == "2 weak utterances left out because their domain is likely wrong"
+    # Nothing to say, and runs of before there was a guard.
+    for step in ({**trained, "suspected": 0}, trained):
+        assert len(evaluation_table.notes({"steps": [step]})) == 1

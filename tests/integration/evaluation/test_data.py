@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Feature, Score, SelectionFrame, SelectionItemRow, SelectionRow, UtteranceRevision, UtteranceRow
 from plugin.records import Slot
-from plugin.services.evaluation import data
+from plugin.services.evaluation import data, runs
 from plugin.services.selection import pack_ids
 from tests import factories
 from tests.integration.evaluation.conftest import LOCALE, World, fill
@@ -146,6 +146,7 @@ def test_weak_labels_that_are_likely_wrong_do_not_train(session: Session, world:
     assert wrong.text not in weak
     assert "rain weakly as well" in weak
     assert (arm.weak, arm.suspected, len(weak), arm.dropped) == (13, 1, 13, 0)
+    assert runs.counts(arm)["suspected"] == 1
     assert candidate(session, {"*": False}).suspected == 0
     assert candidate(session, {"*": False, "weather": True}).suspected == 0
 
