@@ -122,8 +122,8 @@ def report(
 def model(
     corpus: Annotated[list[str], typer.Option(help="Labelled corpus of one locale: PATH or NAME=PATH.")],
     locale: Annotated[str | None, typer.Option(help="Which, of a corpus with several.")] = None,
-    replicates: Annotated[int, typer.Option(min=1, help="Networks of the ensemble.")] = 1,
-    bag_fraction: Annotated[float, typer.Option(help="Part of the training data that each sees.")] = 1.0,
+    replicates: Annotated[int, typer.Option(min=1, help="Networks of the ensemble.")] = 5,
+    bag_fraction: Annotated[float, typer.Option(help="Part of the training data that each sees.")] = 0.8,
     encoder: Annotated[str | None, typer.Option(help="Pretrained encoder beside the network; docs/model.md.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Train on so many utterances.")] = None,
     dev: Annotated[int, typer.Option(min=1, help="Size of dev, if the corpus has no partitions.")] = 500,
