@@ -51,7 +51,7 @@ $(VENV_READY):
 	@$(call make_venv,$(VENV))
 	@$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@$(BIN)/python $(PIP_INSTALL) '$(TORCH)'
-	@$(BIN)/python $(PIP_INSTALL) --editable '.[local,demo,experiment]' --group dev
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[local,demo,experiment,encoder]' --group dev
 	@rm -f $(VENV)/.ready-*
 	@touch $@
 

@@ -1,0 +1,25 @@
+"""Rounds of selection.
+
+What is stored of one can be replayed byte for byte: its policies, its frame (ids and revisions), the immutable scores
+and features of one model version, and the seed determine the items.
+"""
+
+from plugin.services.selection.packing import items_hash, pack_ids, unpack_ids
+from plugin.services.selection.rounds import choose, read, refresh, replay, stored_rows, write
+from plugin.services.selection.snapshots import Snapshot, UnscoredError, UnusableError, to_frame
+
+__all__ = [
+    "Snapshot",
+    "UnscoredError",
+    "UnusableError",
+    "choose",
+    "items_hash",
+    "pack_ids",
+    "read",
+    "refresh",
+    "replay",
+    "stored_rows",
+    "to_frame",
+    "unpack_ids",
+    "write",
+]

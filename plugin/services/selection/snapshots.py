@@ -1,0 +1,170 @@
+"""What a round depends on, whole: policies, rows, scores and features, as read or as stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from db.repositories import models, selections
+from db.repositories.selections import Candidate
+from plugin.quality.bandit import Play
+from plugin.quality.selection import LABEL_ERROR, Frame, needs
+from plugin.records import Policy, Strategy
+from plugin.services import bandits, noise
+from plugin.services.policies import ANY
+
+# Scores that cost something: models give them only when they were trained with these settings.
+TURNED_ON_BY = {
+    "variability": "ASSAY_SNAPSHOTS",
+    "forgetting": "ASSAY_SNAPSHOTS",
+    "dropout_mutual_information": "ASSAY_DROPOUT_PASSES",
+}
+
+
+class UnscoredError(LookupError):
+    """Of a partly scored pool, the control arm would be no uniform sample and the inclusion probabilities wrong."""
+
+
+class UnusableError(LookupError):
+    """The model's scores lack what the policy's strategy looks at."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a round depends on. `rounds` maps `*`, and each domain with a budget of its own, to its policy.
+
+    `plays` says of the rounds of a bandit why their policies have the strategy that they have.
+    `columns` names the scores of each row. `features` has a matrix (N, F) for each that some round compares by; the
+    rows of the other rounds are NaN. `label_error` (N,) is there where some round has a noise share.
+    """
+
+    locale: str
+    version_id: int
+    watermark: datetime
+    rounds: Mapping[str, Policy]
+    rows: Sequence[Candidate]
+    columns: tuple[str, ...]
+    features: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
+    plays: Mapping[str, Play] = field(default_factory=dict)
+    label_error: NDArray[np.float64] | None = None
+
+
+def score_columns(rounds: Mapping[str, Policy]) -> tuple[str, ...]:
+    strategies = {strategy for policy in rounds.values() for strategy in bandits.possible(policy.strategy)}
+    return tuple(sorted({score for strategy in strategies if (score := needs(strategy).score)}))
+
+
+def with_plays(session: Session, snapshot: Snapshot) -> Snapshot:
+    """Each round of a bandit under the strategy that it plays, and no scores but those that are looked at."""
+    plays = {
+        domain: bandits.settle(
+            session, snapshot.locale, snapshot.version_id, domain, policy,
+            [snapshot.rows[at] for at in rows_of(snapshot, domain)], snapshot.columns,
+        )
+        for domain, policy in snapshot.rounds.items()
+        if policy.strategy is Strategy.BANDIT
+    }  # fmt: skip
+    if not plays:
+        return snapshot
+    rounds = {**snapshot.rounds}
+    for domain, play in plays.items():
+        rounds[domain] = replace(rounds[domain], strategy=play.strategy)
+    columns = score_columns(rounds)
+    places = [snapshot.columns.index(name) for name in columns]
+    rows = [row._replace(scores=tuple(row.scores[at] for at in places)) for row in snapshot.rows]
+    return replace(snapshot, rounds=rounds, rows=rows, columns=columns, plays=plays)
+
+
+def with_features(session: Session, snapshot: Snapshot) -> Snapshot:
+    """The features that its rounds compare by; all its rows have what their strategy looks at, or UnusableError."""
+    for domain, policy in snapshot.rounds.items():
+        check_scores(session, snapshot, domain, policy)
+    wanted = {name for policy in snapshot.rounds.values() for name in needs(policy.strategy).features}
+    features = {name: read_feature(session, snapshot, name) for name in sorted(wanted)}
+    return replace(snapshot, features=features, label_error=read_label_error(session, snapshot))
+
+
+def check_scores(session: Session, snapshot: Snapshot, domain: str, policy: Policy) -> None:
+    column = needs(policy.strategy).score
+    if column is None:
+        return
+    at = snapshot.columns.index(column)
+    missing = sum(snapshot.rows[row].scores[at] is None for row in rows_of(snapshot, domain))
+    if missing:
+        raise unusable(session, snapshot, policy, missing, column)
+
+
+def read_feature(session: Session, snapshot: Snapshot, name: str) -> NDArray[np.float16]:
+    """(N, F); one feature at a time, so that memory holds each once."""
+    strategies = {
+        domain: policy for domain, policy in snapshot.rounds.items() if name in needs(policy.strategy).features
+    }
+    wanted = [row for domain in strategies for row in rows_of(snapshot, domain)]
+    place = {snapshot.rows[row].id: row for row in wanted}
+    found = selections.features(
+        session, snapshot.version_id, list(place), [snapshot.rows[row].revision for row in wanted], [name]
+    )
+    matrix = np.full((len(snapshot.rows), 0), np.nan, dtype=np.float16)
+    for count, (id_, vector) in enumerate(found, start=1):
+        if count == 1:
+            matrix = np.full((len(snapshot.rows), len(vector) // 2), np.nan, dtype=np.float16)
+        matrix[place.pop(id_)] = np.frombuffer(vector, dtype="<f2")
+    if place:
+        raise unusable(session, snapshot, next(iter(strategies.values())), len(place), name)
+    return matrix
+
+
+def read_label_error(session: Session, snapshot: Snapshot) -> NDArray[np.float64] | None:
+    """(N,) over the whole frame, whichever rounds have a noise share; None where none has."""
+    guarded = [domain for domain, policy in snapshot.rounds.items() if policy.noise_share]
+    if not guarded:
+        return None
+    found = noise.label_errors(session, snapshot.version_id, snapshot.rows)
+    missing = sum(int(np.isnan(found[rows_of(snapshot, domain)]).sum()) for domain in guarded)
+    if missing:
+        raise UnusableError(
+            f"the noise share looks at {noise.DOMAIN_PROBS!r}, which the champion does not give for {missing} eligible "
+            f"utterances of {snapshot.locale}: run `assay evaluation train --locale {snapshot.locale}` for a model "
+            f"that does, or turn it off: `assay policy set --locale {snapshot.locale} --noise-share 0`"
+        )
+    return found
+
+
+def unusable(session: Session, snapshot: Snapshot, policy: Policy, missing: int, name: str) -> UnusableError:
+    version = models.get(session, snapshot.version_id)
+    assert version is not None
+    off = f"set {TURNED_ON_BY[name]} and " if name in TURNED_ON_BY else ""
+    return UnusableError(
+        f"strategy {policy.strategy} looks at {name!r}, which model {version.name} does not give for {missing} "
+        f"eligible utterances of {snapshot.locale}: {off}run `assay evaluation train --locale {snapshot.locale}` for a "
+        f"model that does, or choose another strategy: `assay policy set --locale {snapshot.locale} --strategy entropy`"
+    )
+
+
+def rows_of(snapshot: Snapshot, domain: str) -> list[int]:
+    """Where the rows of a round are."""
+    return [at for at, row in enumerate(snapshot.rows) if round_of(row, snapshot.rounds) == domain]
+
+
+def round_of(row: Candidate, rounds: Mapping[str, Policy]) -> str:
+    return row.domain if row.domain in rounds else ANY
+
+
+def to_frame(snapshot: Snapshot, places: Sequence[int], features: Iterable[str]) -> Frame:
+    """Of the rows at some places."""
+    rows = [snapshot.rows[at] for at in places]
+    values = np.array([row.scores for row in rows], dtype=np.float64).reshape(len(rows), len(snapshot.columns))
+    columns = dict(zip(snapshot.columns, values.T, strict=True))
+    if snapshot.label_error is not None:
+        columns[LABEL_ERROR] = snapshot.label_error[places]
+    return Frame(
+        ids=np.array([row.id for row in rows], dtype=np.int64),
+        domains=np.array([row.domain for row in rows], dtype=np.str_),
+        scores=columns,
+        features={name: snapshot.features[name][places] for name in features},
+    )
