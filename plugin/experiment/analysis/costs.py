@@ -17,7 +17,7 @@ class Cost:
     select          the strategy's own seconds
     score           seconds for all scores, which are computed once and shared by every strategy
     peak_mb         the most memory the process had held by then, in all
-    extra_mb        what the strategy itself held; where that was not measured, the peak beyond random's
+    extra_mb        the most that selecting itself held; None where no trial measured it
     """
 
     arm: str
@@ -66,7 +66,7 @@ def _cost(results: Results, setting: Setting, arm: str) -> Cost:
         train_seconds=_median(trials, lambda trial: trial.seconds.get("train")),
         evaluate=_median(trials, lambda trial: _per_1000(trial, "evaluate", trial.terms("irer")[1])),
         peak_mb=_median(trials, lambda trial: trial.peak_rss_mb),
-        extra_mb=_median(trials, lambda trial: _extra_mb(results, trial)),
+        extra_mb=_median(trials, _extra_mb),
         trials=len(trials),
     )
 
@@ -99,13 +99,9 @@ def _per_1000(trial: Trial, part: str, utterances: float) -> float | None:
     return None if seconds is None or not utterances else 1000.0 * seconds / utterances
 
 
-def _extra_mb(results: Results, trial: Trial) -> float | None:
-    """A process that has run other trials before holds their peak too, so beyond random is never below 0."""
-    base = [other.peak_rss_mb for other in results.random_trials(trial.setting, trial.pair)]
-    if not trial.pool_size or not (base or trial.select_extra_mb is not None):
-        return None
-    extra = trial.select_extra_mb
-    return 1000.0 * (max(0.0, trial.peak_rss_mb - min(base)) if extra is None else extra) / trial.pool_size
+def _extra_mb(trial: Trial) -> float | None:
+    measured = trial.select_peak_mb
+    return None if measured is None or not trial.pool_size else 1000.0 * measured / trial.pool_size
 
 
 def _median(trials: Sequence[Trial], value: Callable[[Trial], float | None]) -> float | None:

@@ -71,7 +71,7 @@ class Trial:
     selected: Mapping[str, Any]
     seconds: Mapping[str, float]
     peak_rss_mb: float
-    select_extra_mb: float | None = None
+    select_peak_mb: float | None = None
 
     def terms(self, metric: str, domain: str = ALL) -> tuple[float, float]:
         """Numerator and denominator; (0, 0) where it was not counted."""
@@ -255,7 +255,7 @@ def _trial(row: Mapping[str, Any], satellite: Mapping[str, Any], unit: Mapping[s
         selected=row.get("selected") or {},
         seconds=row.get("seconds") or {},
         peak_rss_mb=float(row.get("peak_rss_mb") or math.nan),
-        select_extra_mb=row.get("select_extra_mb"),
+        select_peak_mb=row.get("select_peak_mb"),
     )
 
 

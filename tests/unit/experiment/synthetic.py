@@ -93,7 +93,12 @@ class World:
             },
             "seconds": {"select": 0.2 + 3.0 * (arm == "default"), "score": 11.0, "train": 9.5, "evaluate": 1.1},
             "peak_rss_mb": 900 + 90 * (arm == "default"),
+            "select_peak_mb": 2.7 + 90 * (arm == "default") if self._is_measured(locale, seed) else None,
         }  # fmt: skip
+
+    def _is_measured(self, locale: str, seed: int) -> bool:
+        """Once for each arm in a process, as a run does it."""
+        return (locale, seed) == (self.locales[0], self.seeds[0])
 
     def _terms(self, rng: np.random.Generator, rate: float, arm: str) -> dict[str, list[float]]:
         rates = {domain: rate * (1.0 + self.domain_effects.get((arm, domain), 0.0)) for domain in DOMAINS}

@@ -124,13 +124,14 @@ def test_what_a_strategy_costs_is_per_thousand_utterances(analysis: Analysis) ->
     costs = {item.arm: item for item in analysis.costs}
     assert costs["default"].select == pytest.approx(1000 * 3.2 / 9000)
     assert costs["entropy"].score == pytest.approx(1000 * 11 / 9000)
-    assert costs["default"].extra_mb == pytest.approx(10.0)
-    assert costs["random"].extra_mb == 0.0
+    assert costs["default"].extra_mb == pytest.approx(10.3)
+    assert costs["random"].extra_mb == pytest.approx(0.3)
+    assert costs["random"].peak_mb == 900
 
 
-def test_memory_that_was_measured_goes_before_the_process_peak() -> None:
-    rows = [{**row, "select_extra_mb": 4.5} for row in ONE.rows()]
-    assert [item.extra_mb for item in analyse(results_from(rows)).costs] == [0.5] * 4
+def test_memory_that_was_not_measured_is_not_guessed() -> None:
+    rows = [{**row, "select_peak_mb": None} for row in ONE.rows()]
+    assert [item.extra_mb for item in analyse(results_from(rows)).costs] == [None] * 4
 
 
 def test_what_was_selected_is_described(analysis: Analysis) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from plugin.corpora.split import text_key
 from plugin.experiment import choosing
+from plugin.experiment.analysis import results_from
 from plugin.experiment.choosing import Chosen, choose, in_half, measure_memory, places
 from plugin.experiment.grid import OUTSIDE, REVIEWED, WEAK, WHOLE, WINDOW, Extra, Trial, WorldKey
 from plugin.experiment.laboratory import Laboratory, signals_of
@@ -345,3 +346,9 @@ def test_a_result_describes_what_was_selected(world: World, laboratory: Laborato
     assert sum(result["selected"]["domains"].values()) == result["size"]
     assert set(result["seconds"]) == {"select", "score", "train", "evaluate"}
     assert result["peak_rss_mb"] > 0
+
+
+def test_the_analysis_reads_what_a_trial_measured(result: dict[str, Any]) -> None:
+    (read,) = results_from([result]).trials
+    assert result["select_peak_mb"] > 0
+    assert (read.peak_rss_mb, read.select_peak_mb) == (result["peak_rss_mb"], result["select_peak_mb"])
