@@ -123,6 +123,8 @@ def outcomes(session: Session, locale: str, domain: str, others: str) -> list[tu
 
     A review counts where it was asked for, in the last round that held the utterance at the revision reviewed: a later
     strategy, which had it reviewed, says nothing of the earlier one. The last word on an utterance is its verdict.
+    `easy` items are a uniform draw and no choice of the strategy. Items of the noise arm are left out, whatever other
+    arm they are in: rankings meet suspects and uniform draws do not, so with them the strategies would not compare.
     """
     latest = func.row_number().over(
         partition_by=AnnotationRow.utterance_id, order_by=(AnnotationRow.updated_at.desc(), AnnotationRow.id.desc())
@@ -156,7 +158,8 @@ def outcomes(session: Session, locale: str, domain: str, others: str) -> list[tu
             (SelectionItemRow.selection_id == asked.c.in_round)
             & (SelectionItemRow.utterance_id == asked.c.utterance_id),
         )
-        .where(SelectionItemRow.arms.contains(["strategy"]), SelectionRow.policy.has_key(domain))
+        .where(SelectionItemRow.arms.contains(["strategy"]), ~SelectionItemRow.arms.contains(["noise"]))
+        .where(SelectionItemRow.composition.is_distinct_from("easy"), SelectionRow.policy.has_key(domain))
         .where(own if domain != others else ~SelectionRow.policy.has_key(SelectionItemRow.domain))
         .group_by(SelectionRow.id)
         .order_by(SelectionRow.id)

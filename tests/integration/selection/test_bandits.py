@@ -124,6 +124,16 @@ def test_control_alone_is_no_evidence(session: Session) -> None:
     assert outcomes(session) == [("entropy", of_arm, of_arm)]
 
 
+@pytest.mark.parametrize("strategy", ["entropy", "random"])
+def test_the_easy_are_no_evidence_and_a_uniform_strategy_has_none(session: Session, strategy: str) -> None:
+    known_pool(session, 60)
+    set_policy(session, strategy=strategy, budget=20, control_share=0.0, hard_share=0.3)
+    row = new_round(session)
+    for item in of_strategy(session, row):
+        review(session, item, "fix" if item.composition == "easy" else "accept")
+    assert outcomes(session) == [(strategy, 6 if strategy == "entropy" else 20, 0)]
+
+
 def test_a_review_counts_in_the_last_round_that_asked_for_it(session: Session) -> None:
     known_pool(session, 30)
     rows = []

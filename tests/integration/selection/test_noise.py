@@ -137,6 +137,18 @@ def test_what_noise_alone_chose_is_no_evidence_for_the_strategy(session: Session
     assert selections.outcomes(session, "en-US", ANY, ANY) == [("random", 1, 0)]
 
 
+def test_what_a_ranking_shares_with_the_noise_arm_is_no_evidence_either(session: Session) -> None:
+    suspicious_pool(session)
+    set_policy(session, strategy="entropy", budget=80, noise_share=0.1, control_share=0.0)
+    row = new_round(session)
+    both = stored_items(session, row.id, "noise") & stored_items(session, row.id, "strategy")
+    alone = stored_items(session, row.id, "strategy") - both
+    assert both
+    for utterance_id in both | alone:
+        annotate(session, utterance_id)
+    assert selections.outcomes(session, "en-US", ANY, ANY) == [("entropy", len(alone), 0)]
+
+
 def test_the_share_is_inherited_kept_in_the_history_and_taken_back(session: Session) -> None:
     set_policy(session, locale="*", noise_share=0.1)
     assert policies.resolve(session, "en-US")["*"] == Policy(noise_share=0.1)
