@@ -30,7 +30,9 @@ from plugin.model.network import Network, Sizes, resolve_device
 from plugin.records import Vocabulary
 
 FORMAT = "assay-ensemble"
-VERSION = 1
+# 1: no snapshots and no encoder at first; later ones of 1 may have them. What an older file lacks has its default.
+VERSION = 2
+READABLE = (1, VERSION)
 WEIGHTS = "weights.safetensors"
 MODEL = "model.json"
 
@@ -122,6 +124,8 @@ def _ensemble(description: dict[str, Any], tensors: dict[str, Tensor], device: t
     config = TrainConfig(**description["config"])
     vocabulary = description["vocabulary"]
     sizes = Sizes(**description["sizes"])
+    if description["version"] == 1:
+        description = {"snapshot_epochs": ()} | description
     epochs = tuple(description["snapshot_epochs"])
     names = json.loads(tensors["features"].numpy().tobytes())
     return Ensemble(
@@ -196,8 +200,9 @@ def _parse(path: Path, content: bytes) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged: it is not JSON") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise ValueError(f"{path} does not describe an ensemble of Assay")
-    if description.get("version") != VERSION:
-        raise ValueError(f"{path} has version {description.get('version')}; this Assay reads version {VERSION}")
+    if description.get("version") not in READABLE:
+        versions = " and ".join(map(str, READABLE))
+        raise ValueError(f"{path} has version {description.get('version')}; this Assay reads versions {versions}")
     return description
 
 

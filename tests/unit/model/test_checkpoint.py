@@ -62,6 +62,19 @@ def test_everything_about_an_ensemble_is_kept(ensemble: Ensemble, tmp_path: Path
         assert all(torch.equal(after.weights[name], weight) for name, weight in before.weights.items())
 
 
+def test_a_checkpoint_of_before_snapshots_and_encoders_loads(ensemble: Ensemble, saved: Path) -> None:
+    """The first files of version 1 lack all that was added since; that has its default."""
+    description = json.loads((saved / MODEL).read_bytes())
+    for name in ("snapshots", "dropout_passes", "encoder"):
+        del description["config"][name]
+    del description["sizes"]["sentence"]
+    edit(saved, version=1, snapshot_epochs=None, config=description["config"], sizes=description["sizes"])
+    loaded = load(saved)
+    assert (loaded.snapshots, loaded.snapshot_epochs, loaded.encoder) == ((), (), None)
+    assert loaded.config == ensemble.config
+    assert identical(loaded.predict(TEXTS), ensemble.predict(TEXTS))
+
+
 def test_labels_and_texts_of_any_script_are_kept(tmp_path: Path) -> None:
     corpus = [
         labelled("0", "天气", "天气/查询", "{地点}的天气", "北京"),
@@ -123,8 +136,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "bytes": (lambda folder: (folder / MODEL).write_bytes(b"\xff\xfe\x00"), f"{MODEL} is damaged: it is not JSON"),
     "a list": (lambda folder: (folder / MODEL).write_text("[]"), "does not describe an ensemble"),
     "another format": (lambda folder: edit(folder, format="bert"), "does not describe an ensemble"),
-    "a later version": (lambda folder: edit(folder, version=2), "has version 2; this Assay reads version 1"),
+    "a later version": (lambda folder: edit(folder, version=3), "has version 3; this Assay reads versions 1 and 2"),
     "no hash": (lambda folder: edit(folder, weights_sha256=None), f"{WEIGHTS} is damaged or of another"),
+    "no version": (lambda folder: edit(folder, version=None), "has version None; this Assay reads versions"),
+    "no snapshots": (lambda folder: edit(folder, snapshot_epochs=None), "is not a whole checkpoint: KeyError"),
     "a key is missing": (lambda folder: edit(folder, seeds=None), "is not a whole checkpoint: KeyError"),
     "an unknown setting": (lambda folder: edit(folder, config={"depth": 3}), "is not a whole checkpoint: TypeError"),
     "weights of another kind": (foreign_weights, "is not a whole checkpoint: SafetensorError"),
