@@ -44,7 +44,8 @@ class Diversity:
     score       the score column that its weights are made of; None: all utterances weigh the same
     weigh       (N,) weights of a frame, none negative
     candidates  the most rows that compete
-    by_weight   whether they are drawn by weight; else each row has the same chance
+    by_weight   whether they are drawn by weight, and weighed by what each then stands for; else each row has the
+                same chance and keeps its weight
     """
 
     features: tuple[str, ...]
@@ -167,8 +168,9 @@ def diverse_order(strategy: Strategy, frame: Frame, group: Int, quota: Int, furt
     diversity = DIVERSE[strategy]
     weights = diversity.weigh(frame)
     chance = weights if diversity.by_weight else np.ones_like(weights)
-    rows = candidates(chance, group, quota, further, lots, diversity.candidates)
-    picked = diversity.pick(frame, rows, weights[rows], Places(group[rows], quota, further), lots.of(rows))
+    rows, stood_for = candidates(chance, group, quota, further, lots, diversity.candidates)
+    mass = stood_for if diversity.by_weight else weights[rows]
+    picked = diversity.pick(frame, rows, mass, Places(group[rows], quota, further), lots.of(rows))
     first = rows[picked]
     rest = np.lexsort((lots.draw("ties"), -weights))
     reached = np.zeros(weights.size, dtype=np.bool_)
@@ -176,24 +178,33 @@ def diverse_order(strategy: Strategy, frame: Frame, group: Int, quota: Int, furt
     return np.concatenate([first, rest[~reached[rest]]])
 
 
-def candidates(weights: Float, group: Int, quota: Int, further: int, lots: Lots, limit: int) -> Int:
-    """The rows that compete: all of them, or of a larger frame about `limit`, drawn by weight.
+def candidates(weights: Float, group: Int, quota: Int, further: int, lots: Lots, limit: int) -> tuple[Int, Float]:
+    r"""The rows that compete: all of them, or of a larger frame about `limit`, drawn by weight.
 
     Each group gets its part of the limit by its places (`further` places count for all groups, by size), and
     gives rows by systematic sampling: in random order, at equal steps of the summed weight. A row's chance is
     proportional to its weight; one that weighs more than a step is in for sure.
 
-    Returns:
-        Ascending row numbers, at most `limit`; fewer where rows weigh more than a step.
+    A greedy that weighed the drawn by w again would count it twice. Each stands for
 
-    Source: Madow 1949, systematic sampling with probability proportional to size.
+    .. math:: w_i / \pi_i = \max(w_i, W_g / n_g)
+
+    where W_g is the weight of its group and n_g the rows wanted of it: sums over the drawn are then unbiased for sums
+    over the frame.
+
+    Returns:
+        Ascending row numbers, (C,), at most `limit`; fewer where rows weigh more than a step. (C,) what each stands
+        for, up to one factor for all; where every row competes, its weight.
+
+    Source: Madow 1949, systematic sampling with probability proportional to size; Horvitz and Thompson 1952.
 
     >>> lots = Lots(np.arange(6), seed=0)
-    >>> candidates(np.array([9.0, 1, 1, 1, 1, 1]), np.zeros(6, dtype=int), np.array([1]), 0, lots, limit=3).size
-    2
+    >>> rows, mass = candidates(np.array([9.0, 1, 1, 1, 1, 1]), np.zeros(6, dtype=int), np.array([1]), 0, lots, limit=3)
+    >>> rows.size, (mass / mass.max()).round(2).tolist()
+    (2, [1.0, 0.52])
     """
     if weights.size <= limit:
-        return np.arange(weights.size)
+        return np.arange(weights.size), weights
     count = np.bincount(group, minlength=quota.size)
     share = quota + further * count // weights.size
     if not share.any():
@@ -201,7 +212,7 @@ def candidates(weights: Float, group: Int, quota: Int, further: int, lots: Lots,
     part = apportion(min(limit, int(count[share > 0].sum())), share.tolist(), count.tolist())
     whole = whole_weights(weights, MASS_BITS - weights.size.bit_length())
     lot = lots.draw("candidates")
-    taken = []
+    taken, stood_for = [], []
     for number, wanted in enumerate(part):
         if not wanted:
             continue
@@ -211,5 +222,9 @@ def candidates(weights: Float, group: Int, quota: Int, further: int, lots: Lots,
         total = int(upto[-1])
         start = lots.number("candidates", number, total)
         marks = np.array([(start + step * total) // wanted for step in range(wanted)], dtype=np.int64)
-        taken.append(members[np.unique(np.searchsorted(upto, marks, side="right"))])
-    return np.sort(np.concatenate(taken))
+        rows = members[np.unique(np.searchsorted(upto, marks, side="right"))]
+        taken.append(rows)
+        stood_for.append(np.maximum(whole[rows].astype(np.float64), total / wanted))
+    drawn = np.concatenate(taken)
+    ascending = np.argsort(drawn)
+    return drawn[ascending], np.concatenate(stood_for)[ascending]

@@ -178,7 +178,7 @@ def test_candidates_of_a_large_frame_are_drawn_by_weight() -> None:
     drawn = np.zeros(100)
     rounds = 3000
     for seed in range(rounds):
-        rows = candidates(weights, group, np.array([10]), 0, Lots(np.arange(100), seed), limit=24)
+        rows, _ = candidates(weights, group, np.array([10]), 0, Lots(np.arange(100), seed), limit=24)
         assert len(rows) == len(set(rows.tolist())) <= 24
         drawn[rows] += 1
     assert (drawn[95:] == rounds).all()  # each weighs more than a step: in for sure
@@ -193,12 +193,52 @@ def test_candidates_of_a_large_frame_are_drawn_by_weight() -> None:
 def test_candidates_follow_the_places_of_their_groups() -> None:
     group = np.repeat([0, 1, 2], [500, 300, 200])
     lots = Lots(np.arange(1000), seed=0)
-    rows = candidates(np.ones(1000), group, np.array([10, 10, 0]), 0, lots, limit=100)
+    rows, _ = candidates(np.ones(1000), group, np.array([10, 10, 0]), 0, lots, limit=100)
     assert np.bincount(group[rows], minlength=3).tolist() == [50, 50, 0]
-    rows = candidates(np.ones(1000), group, np.array([0, 0, 0]), 0, lots, limit=100)
+    rows, _ = candidates(np.ones(1000), group, np.array([0, 0, 0]), 0, lots, limit=100)
     assert np.bincount(group[rows]).tolist() == [50, 30, 20]
-    rows = candidates(np.ones(1000), group, np.array([0, 0, 5]), 0, lots, limit=400)
+    rows, _ = candidates(np.ones(1000), group, np.array([0, 0, 5]), 0, lots, limit=400)
     assert np.bincount(group[rows], minlength=3).tolist() == [0, 0, 200]
+
+
+def test_candidates_stand_for_the_whole_frame() -> None:
+    """w / pi of the design: estimates of each group's weight, and of its number of rows, meet the truth on average."""
+    rng = np.random.default_rng(3)
+    weights, group = rng.gamma(0.5, size=200), np.repeat([0, 1], [150, 50])
+    masses, sizes = [], []
+    for seed in range(2000):
+        rows, mass = candidates(weights, group, np.array([3, 3]), 0, Lots(np.arange(200), seed), limit=40)
+        whole = mass / mass.max() * np.maximum(weights.max(), weights[group == 0].sum() / 20)  # from its own unit
+        masses.append(np.bincount(group[rows], whole))
+        sizes.append(np.bincount(group[rows], whole / weights[rows]))
+    np.testing.assert_allclose(np.mean(masses, axis=0), np.bincount(group, weights), rtol=0.01)
+    np.testing.assert_allclose(np.mean(sizes, axis=0), [150, 50], rtol=0.1)
+
+
+def test_candidates_of_a_small_frame_are_all_at_their_weight() -> None:
+    weights = np.array([0.0, 0.3, 2.0])
+    rows, mass = candidates(weights, np.zeros(3, dtype=np.int64), np.array([2]), 0, Lots(np.arange(3), 0), limit=3)
+    assert rows.tolist() == [0, 1, 2]
+    assert mass.tolist() == weights.tolist()
+
+
+def test_fewer_candidates_leave_k_means_its_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doubted are as often chosen of a few candidates as of all: their weight counts once."""
+    size, doubted = 3000, 400
+    frame = make_frame(size)
+    sure = np.where(np.arange(size) < doubted, 0.4, 0.85)
+    frame = Frame(frame.ids, frame.domains, {"confidence": sure}, frame.features)
+
+    def shares() -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        orders = [order_of(Strategy.K_MEANS, frame, 20, seed)[:20] for seed in range(40)]
+        return (np.array(orders) < doubted).mean(axis=1)
+
+    every = shares()
+    small = replace(DIVERSE[Strategy.K_MEANS], candidates=1000)
+    monkeypatch.setattr(diversity_module, "DIVERSE", {**DIVERSE, Strategy.K_MEANS: small})
+    few = shares()
+    assert 0.2 < every.mean() < 0.8
+    assert abs(few.mean() - every.mean()) < 0.08  # weighed twice: 0.86 instead of 0.53
 
 
 @COMPARING
