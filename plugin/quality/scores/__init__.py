@@ -1,7 +1,9 @@
 """How uncertain, hard or contested an utterance is, from class probabilities.
 
 Axes: R replicates, N utterances, K classes, T tokens of all utterances, S snapshots of a training, E hidden units.
-All computed in float64, natural logarithm.
+All computed in float64, natural logarithm; only `path_margin` keeps its caller's precision. The ensemble computes tag
+entropies, sequence margin and confidence itself, in float32 and from tag probabilities that no temperature scales.
+`token_entropy` is only the oracle that its numbers are tested against; `sequence_margin` is too, and shares `path_margin`.
 
 Every score checks its input once: the last axis must hold probabilities that sum to 1 within
 `SUM_TOLERANCE`. Nothing is renormalised; what the tolerance lets through is cut back to the stated range.
