@@ -7,7 +7,6 @@ they are scored; the hypotheses stay those of the log.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from plugin.experiment import arms, memory
 from plugin.experiment.grid import REVIEWED, Trial
+from plugin.experiment.halves import half_of
 from plugin.experiment.laboratory import Laboratory
 from plugin.experiment.world import Bool, Labelled, World, mislabelled
 from plugin.quality.bandit import Outcome, play
@@ -31,7 +31,7 @@ REPLICATES = "replicates"  # of the seed model
 EPOCH = "el2n_epoch"
 IN_SAMPLE = "el2n_in_sample_epochs"  # trained on trusted + pool for so many
 SCORES_FROM = "scores_from"  # the locale whose model scores its own pool
-HALF = "domains_half"  # 1 or 2: of the hypothesised domains, every other one by size
+HALF = "domains_half"  # 1 or 2: of the domains, every other one by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +105,14 @@ def _scored(laboratory: Laboratory, trial: Trial) -> tuple[Labelled, Bool]:
         labelled, common = laboratory.transferred(trial.world, str(locale))
         return labelled, eligible & common
     if half := trial.option(HALF):
-        return world.labelled, eligible & in_half(world.labelled.hypotheses, int(half))
+        return world.labelled, eligible & in_half(world, int(half))
     return (world.labelled if trial.labels == REVIEWED else world.with_noise(trial.noise)), eligible
 
 
-def in_half(hypotheses: Sequence[Hypothesis], half: int) -> Bool:
-    """(N,): of the domains by falling size, the first, third, ... are half 1, the others half 2."""
-    sizes = Counter(hypothesis.domain for hypothesis in hypotheses)
-    ordered = sorted(sizes, key=lambda domain: (-sizes[domain], domain))
-    mine = set(ordered[half - 1 :: 2])
-    return np.array([hypothesis.domain in mine for hypothesis in hypotheses], dtype=np.bool_)
+def in_half(world: World, half: int) -> Bool:
+    """(N,): the rows with a hypothesis in that half of the corpus's domains, which is the same under every seed."""
+    mine = half_of(world.domains, half)
+    return np.array([hypothesis.domain in mine for hypothesis in world.labelled.hypotheses], dtype=np.bool_)
 
 
 def _in_rounds(

@@ -25,6 +25,8 @@ SIGNALS: Mapping[str, tuple[str, int]] = {
 }
 # Those of a unit of trials, and one to transfer from.
 _WORLDS_KEPT = 2
+# Scores of a pool by other models: the arms that share them follow each other.
+_SCORED_KEPT = 2
 
 
 def signals_of(arm_names: Iterable[str]) -> dict[str, int]:
@@ -99,7 +101,8 @@ class Laboratory:
     def transferred(self, key: WorldKey, locale: str) -> tuple[Labelled, Bool]:
         """The pool as the model of another locale scores the same utterances in its own language.
 
-        Of a parallel corpus. Which rows both pools hold, (N,); what the scores of the others say means nothing.
+        Of a parallel corpus. Which rows both pools hold, (N,); what the scores of the others say means nothing. The
+        two locales divide lists of different length, so a seed gives them other pools: one holds most of the other.
         """
         there = self.world(WorldKey(key.corpus, locale, key.seed))
         here = self.world(key)
@@ -116,6 +119,8 @@ class Laboratory:
         if (key, kind, value) not in self._scored:
             world = self.world(key)
             scorer = trainer.train(examples, world.dev, seed=world.seed)
+            while len(self._scored) >= _SCORED_KEPT:
+                del self._scored[next(iter(self._scored))]
             self._scored[key, kind, value] = score(scorer, world.pool.truth, world.labelled.hypotheses)
         return self._scored[key, kind, value]
 

@@ -37,7 +37,9 @@ def _compositions(_: str) -> list[Cell]:
 
 
 def _noise(_: str) -> list[Cell]:
-    return [cell for noise in NOISE for cell in _plain(THREE, WINDOW, WEAK, noise)]
+    """Weak labels that are wrong, where the paper trains on them; and reviewed ones, as annotators err."""
+    settings = ((WINDOW, WEAK), (WHOLE, REVIEWED))
+    return [cell for pool, labels in settings for noise in NOISE for cell in _plain(THREE, pool, labels, noise)]
 
 
 def _rounds(_: str) -> list[Cell]:
@@ -65,8 +67,11 @@ def _allocations(_: str) -> list[Cell]:
 
 
 def _locales(other: str) -> list[Cell]:
-    """Scores of another locale's model; only a parallel corpus of several locales has one."""
-    return _plain(THREE) + _changed(STRATEGIES, choosing.SCORES_FROM, (other,)) if other else []
+    """Scores of another locale's model; only a parallel corpus of several locales has one.
+
+    Only what both pools hold may enter, so random is drawn from that too.
+    """
+    return _plain(THREE) + _changed(THREE, choosing.SCORES_FROM, (other,)) if other else []
 
 
 def _domains(_: str) -> list[Cell]:
@@ -88,7 +93,9 @@ SATELLITES: Mapping[str, Callable[[str], list[Cell]]] = {
 
 
 def satellite_trials(names: Sequence[str], places: Sequence[tuple[str, str]], seeds: Sequence[int]) -> list[Trial]:
-    """The trials of those satellites on the first two places, satellite after satellite, seeds outermost.
+    """The trials of those satellites on the first two places, each once: all of a world follow each other.
+
+    A world, whose seed model takes longer than a training, is made once for them; seeds are outermost.
 
     Raises:
         ValueError: a name that is no satellite's.
@@ -96,13 +103,14 @@ def satellite_trials(names: Sequence[str], places: Sequence[tuple[str, str]], se
     for name in names:
         if name not in SATELLITES:
             raise ValueError(f"no satellite is called {name!r}; there is {', '.join(SATELLITES)}")
-    return [
+    trials = (
         Trial(corpus, locale, seed, pool, labels, noise, PRIMARY_BUDGET, arm, extra)
-        for name in names
         for seed in seeds
         for corpus, locale in places[:PLACES]
+        for name in names
         for pool, labels, noise, arm, extra in SATELLITES[name](_other(places, corpus, locale))
-    ]
+    )
+    return list(dict.fromkeys(trials))
 
 
 def _other(places: Sequence[tuple[str, str]], corpus: str, locale: str) -> str:

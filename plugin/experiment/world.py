@@ -64,6 +64,12 @@ class World:
         return len(self.pool.truth)
 
     @property
+    def domains(self) -> frozenset[str]:
+        """The true ones of the whole corpus, whichever part a seed put them in."""
+        parts = (self.trusted, self.dev, self.evaluation, self.pool.truth)
+        return frozenset(row.label.domain for part in parts for row in part)
+
+    @property
     def gold(self) -> list[Hypothesis]:
         return [row.label for row in self.pool.truth]
 

@@ -1,8 +1,10 @@
 """Intervals and p-values of a mean over pairs of locale and seed that share their seeds.
 
 A seed is one draw of trusted data and pool and one training seed. Of a parallel corpus every locale has the
-*same* utterances under one seed, so the pairs of a seed are not independent: the seed is the unit that is
-resampled, with all its locales. Another interval also resamples the locales, as if they had been drawn too.
+same test set; trusted data and pool are drawn from lists of different length (repeated texts are dropped locale
+by locale), so that they only overlap. Pairs of a seed may be dependent all the same: the seed is the unit that is
+resampled, with all its locales, which is right whether they are or not. Another interval also resamples the
+locales, as if they had been drawn too.
 
 Axes: S seeds, L locales, B resamples.
 """

@@ -20,6 +20,7 @@ CORE = ("corpus", "locale", "seed", "pool", "labels", "noise", "budget", "arm")
 ALL = "*"  # the key of what is counted over all domains
 NOTHING, EVERYTHING = 0.0, 1.0  # budgets at which there is nothing to choose
 POOLS, LABELS = ("whole", "window", "outside"), ("reviewed", "weak")
+CUTS = ("scores_from", "domains_half")  # satellites in which part of the pool may not be selected
 RANDOM = re.compile(r"random(-\d+)?")
 
 Extra = tuple[tuple[str, Any], ...]
@@ -38,7 +39,10 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What two trials must have in common to be compared; `extra` holds what only satellites have."""
+    """What two trials must have in common to be compared; `extra` holds what only satellites have.
+
+    `noise` and `budget` are fractions here, and per cents in the files.
+    """
 
     corpus: str
     pool: str
@@ -50,6 +54,10 @@ class Setting:
     @property
     def is_core(self) -> bool:
         return self.noise == 0.0 and not self.extra
+
+    @property
+    def cuts_the_pool(self) -> bool:
+        return any(key in CUTS for key, _ in self.extra)
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -107,12 +115,13 @@ class Results:
     def random_trials(self, setting: Setting, pair: Pair) -> list[Trial]:
         """The reference: every random draw of the setting, or of the core where the satellite has none of its own.
 
+        The core's will not do where the satellite selects from a part of the pool alone.
         At a budget of 0 or 1 there is nothing to choose, so whatever arm was run is every arm, and with nothing
         added pool, labels and noise do not matter either.
         """
         if setting.budget in (NOTHING, EVERYTHING):
             return self._without_choice(setting, pair)
-        for candidate in (setting, replace(setting, extra=())):
+        for candidate in (setting,) if setting.cuts_the_pool else (setting, replace(setting, extra=())):
             arms = self.arms(candidate)
             if found := [arms[arm][pair] for arm in sorted(arms) if is_random(arm) and pair in arms[arm]]:
                 return found
@@ -190,12 +199,11 @@ def _content(path: Path) -> bytes:
 def results_from(
     rows: Sequence[Mapping[str, Any]], *, manifest: Mapping[str, Any] | None = None, unreadable: int = 0
 ) -> Results:
-    """Results from lines as they are in the files, budgets and noise as fractions or in per cent."""
+    """Results from lines as they are in the files, budgets and noise in per cent."""
     satellite = _satellite_keys([row["trial"] for row in rows])
-    unit = {key: 100.0 if max(row["trial"][key] for row in rows) > 1.0 else 1.0 for key in ("budget", "noise")}
     settings: dict[Setting, Arms] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        trial = _trial(row, satellite, unit)
+        trial = _trial(row, satellite)
         settings[trial.setting][trial.arm][trial.pair] = trial
     kept = sum(len(pairs) for arms in settings.values() for pairs in arms.values())
     ordered = {setting: dict(settings[setting]) for setting in sorted(settings, key=lambda setting: setting.order)}
@@ -231,7 +239,7 @@ def _scalar(value: Any) -> Any:
     return json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value
 
 
-def _trial(row: Mapping[str, Any], satellite: Mapping[str, Any], unit: Mapping[str, float]) -> Trial:
+def _trial(row: Mapping[str, Any], satellite: Mapping[str, Any]) -> Trial:
     values = row["trial"]
     found = {key: _scalar(values.get(key)) for key in satellite}
     extra = tuple((key, value) for key, value in found.items() if value not in (None, satellite[key]))
@@ -240,8 +248,8 @@ def _trial(row: Mapping[str, Any], satellite: Mapping[str, Any], unit: Mapping[s
             values["corpus"],
             values["pool"],
             values["labels"],
-            round(float(values["noise"]) / unit["noise"], 9),
-            round(float(values["budget"]) / unit["budget"], 9),
+            round(float(values["noise"]) / 100.0, 9),
+            round(float(values["budget"]) / 100.0, 9),
             extra,
         ),
         pair=Pair(values["locale"], int(values["seed"])),

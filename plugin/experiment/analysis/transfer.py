@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 from plugin.experiment.analysis.comparisons import ratio
 from plugin.experiment.analysis.intervals import Change, summarise
 from plugin.experiment.analysis.results import ALL, NOTHING, Pair, Results, Setting, Trial, is_random
+from plugin.experiment.halves import half_of
 
 KEY = "domains_half"
 Where = Literal["selected", "other"]
@@ -36,7 +37,8 @@ def transfers(results: Results, metrics: Sequence[str]) -> list[Transfer]:
     settings = [setting for setting in results.settings if [key for key, _ in setting.extra] == [KEY]]
     for corpus in sorted({setting.corpus for setting in settings}):
         mine = [setting for setting in settings if setting.corpus == corpus]
-        halves = {setting: _selected_domains(results, setting, mine) for setting in mine}
+        domains = _domains(results, corpus)
+        halves = {setting: half_of(domains, int(dict(setting.extra)[KEY])) for setting in mine}
         arms = sorted(
             {arm for setting in mine for arm in results.arms(setting)}, key=lambda arm: (arm != "random", arm)
         )
@@ -52,22 +54,11 @@ def transfers(results: Results, metrics: Sequence[str]) -> list[Transfer]:
     return found
 
 
-def _selected_domains(results: Results, setting: Setting, siblings: Sequence[Setting]) -> frozenset[str]:
-    """Domains of which random took a larger share here than in the other half: half is by hypothesis, these by gold."""
-    here = _shares(results, [setting])
-    there = _shares(results, [other for other in siblings if other != setting])
-    return frozenset(domain for domain, share in here.items() if share > there.get(domain, 0.0))
-
-
-def _shares(results: Results, settings: Iterable[Setting]) -> dict[str, float]:
-    counts: Counter[str] = Counter()
-    for setting in settings:
-        for arm, pairs in results.arms(setting).items():
-            if is_random(arm):
-                for trial in pairs.values():
-                    counts.update(trial.selected.get("domains") or {})
-    total = sum(counts.values())
-    return {domain: count / total for domain, count in counts.items()}
+def _domains(results: Results, corpus: str) -> frozenset[str]:
+    """All of the corpus, as far as trials have told: those of the test set, and of what was selected."""
+    trials = [trial for trial in results.trials if trial.setting.corpus == corpus]
+    tested = {domain for trial in trials for domain in trial.errors.get("irer", {})} - {ALL}
+    return frozenset(tested.union(*(trial.selected.get("domains") or {} for trial in trials)))
 
 
 def _changes(

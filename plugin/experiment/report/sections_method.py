@@ -18,10 +18,11 @@ METHODS = """
 are pooled over the test set per trial, then compared: an arm's rate over the mean rate of all random draws of the same
 pair, minus 1. The number shown is the mean over pairs.
 
-**Interval.** Of a parallel corpus every locale has the same utterances under one seed, so pairs of one seed are not
-independent. The seed is therefore the unit: BCa bootstrap of 5,000 resamples over seeds, each with all its locales,
-read at the level that makes up for few seeds (Hesterberg 2015; in simulations of 6 to 10 seeds it covers 94 to 95 %).
-It speaks of these locales. The wider one resamples locales too (Owen 2007).
+**Interval.** Of a parallel corpus every locale has the same test set, and a seed's training draws may have utterances
+in common, so pairs of one seed are not taken for independent. The seed is therefore the unit: BCa bootstrap of 5,000
+resamples over seeds, each with all its locales, read at the level that makes up for few seeds (Hesterberg 2015; in
+simulations of 6 to 10 seeds it covers 94 to 95 %). It speaks of these locales. The wider one resamples locales too
+(Owen 2007).
 
 **p.** Two-sided, by flipping the signs of the seeds' sums (exact up to 16 seeds), corrected over the strategies of a
 setting and metric (Holm). With fewer than 6 seeds no p can fall below 0.05, so nothing is coloured.

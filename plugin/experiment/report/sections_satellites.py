@@ -31,15 +31,15 @@ TITLES = {
     COMPOSITION: ("EL2N: how much of the hardest?", "The hard share comes from the top, the others from the rest."),
     ALLOCATION: ("Quotas per domain", "Without a quota, and with one in proportion or equal for every domain."),
     OTHER: ("Other strategies", "Run on too few pairs to stand among the core strategies."),
-    NOISE: ("Wrong labels", "A share of the labels is made wrong; the core stands beside it on the same pairs."),
+    NOISE: ("Wrong labels", "Of weak labels a share is made wrong before selecting, of reviewed ones after it."),
     "rounds": ("Several rounds", "The budget in so many parts, the scoring model trained anew after each."),
-    "round": ("Several rounds", "After each round of selecting, annotating and training."),
     "replicates": ("How many replicates?", "Of the model that scores; the core's number stands first."),
     "el2n_epoch": ("EL2N: how early?", "The checkpoint whose probabilities EL2N takes; the core's stands first."),
-    "early_epoch": ("EL2N: how early?", "The checkpoint whose probabilities EL2N takes; the core's stands first."),
     "el2n_in_sample_epochs": ("EL2N in-sample", "The scoring model is briefly trained on the pool as well."),
-    "scores_from": ("Transfer across locales", "The pool is scored by another locale's model, in that language."),
-    "transfer_from": ("Transfer", "The selection was made by a model of the place that is named."),
+    "scores_from": (
+        "Transfer across locales",
+        "Another locale's model scores what both pools hold, in its language; random is drawn from that too.",
+    ),
 }
 
 

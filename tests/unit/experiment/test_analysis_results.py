@@ -27,11 +27,10 @@ def test_every_trial_is_read_and_budgets_become_fractions(tmp_path: Path) -> Non
     assert (results.unreadable, results.repeated) == (0, 0)
 
 
-def test_fractions_stay_fractions() -> None:
-    rows = SMALL.rows()
-    for row in rows:
-        row["trial"]["budget"] /= 100
-    assert results_from(rows).settings.keys() == results_from(SMALL.rows()).settings.keys()
+@pytest.mark.parametrize("budget", [0.5, 1, 100])
+def test_a_budget_is_in_per_cent_however_small(budget: float) -> None:
+    rows = replace(SMALL, budgets=(budget,), ends=False).rows()
+    assert {setting.budget for setting in results_from(rows).settings} == {budget / 100}
 
 
 def test_a_half_written_line_is_counted_and_a_repeated_trial_counts_once(tmp_path: Path) -> None:
@@ -108,6 +107,11 @@ def test_the_reference_is_every_random_draw_and_a_satellite_may_use_the_cores() 
     satellite = replace(SETTING, extra=(("replicates", 3),))
     assert [trial.arm for trial in core.random_trials(SETTING, pair)] == ["random", "random-2"]
     assert core.random_trials(satellite, pair) == core.random_trials(SETTING, pair)
+    cut = replace(SMALL, arms=("entropy",), extra={"scores_from": "th-TH"}, ends=False).rows()
+    assert (
+        results_from([*SMALL.rows(), *cut]).random_trials(replace(SETTING, extra=(("scores_from", "th-TH"),)), pair)
+        == []
+    )
     own = results_from([*SMALL.rows(), *replace(SMALL, extra={"replicates": 3}, ends=False).rows()])
     assert {trial.setting for trial in own.random_trials(satellite, pair)} == {satellite}
 

@@ -111,6 +111,26 @@ def test_a_satellite_brings_what_it_is_compared_with(name: str) -> None:
         assert {"random", "random-2"} <= {other.arm for other in others}
 
 
+def test_random_is_drawn_from_the_same_part_of_the_pool_as_what_is_compared_with_it() -> None:
+    trials = [trial for trial in satellite_trials(["locales", "domains"], PLACES, [0]) if trial.extra]
+    for extra, world in {(trial.extra, trial.world) for trial in trials}:
+        assert {"random", "random-2"} <= {trial.arm for trial in trials if (trial.extra, trial.world) == (extra, world)}
+
+
+def test_annotators_err_too() -> None:
+    settings = {(trial.pool, trial.labels, trial.noise) for trial in satellite_trials(["noise"], PLACES, [0])}
+    assert settings == {
+        (pool, labels, noise) for pool, labels in (("window", "weak"), ("whole", "reviewed")) for noise in (0, 10, 20)
+    }
+
+
+def test_a_world_is_made_once_for_all_satellites() -> None:
+    trials = satellite_trials(list(SATELLITES), PLACES, range(3))
+    worlds = [(seed, *place) for seed in range(3) for place in PLACES[:2]]
+    assert [(u[0].seed, u[0].corpus, u[0].locale) for u in units(trials)] == worlds
+    assert len(trials) == len(set(trials))
+
+
 def test_satellites_share_trials_with_the_core() -> None:
     with_satellites = Grid(
         PLACES, range(10), ["whole"], ["reviewed"], [10.0], PRESETS["core"].arms,
@@ -181,7 +201,7 @@ def test_what_an_arm_means_is_kept_without_what_the_trial_decides() -> None:
     assert not {"budget", "seed", "control_share"} & set(describe("default"))
 
 
-@pytest.mark.parametrize("name", ["arms", "choosing", "laboratory"])
+@pytest.mark.parametrize("name", ["arms", "choosing", "halves", "laboratory"])
 def test_examples_run(name: str) -> None:
     outcome = doctest.testmod(importlib.import_module(f"plugin.experiment.{name}"), raise_on_error=False)
     assert outcome.attempted

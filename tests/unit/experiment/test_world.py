@@ -272,16 +272,22 @@ def test_scores_travel_between_locales_by_id(laboratory: Laboratory, world: Worl
         assert common[row] == (parallel_id(world.pool.truth[row]) in scores)
         if common[row]:
             assert labelled.scores["entropy"][row] == scores[parallel_id(world.pool.truth[row])]
-    chosen = choose(laboratory, trial("entropy", extra=(("scores_from", LOCALES[1]),)))
-    assert common[chosen.rows].all()
+    assert not common.all()
+    for arm in ("entropy", "random"):
+        chosen = choose(laboratory, trial(arm, extra=(("scores_from", LOCALES[1]),)))
+        assert common[chosen.rows].all()
+        assert chosen.pool_size == (common & world.eligible(WHOLE)).sum()
 
 
 def test_halves_divide_the_domains(laboratory: Laboratory, world: World) -> None:
     hypotheses = world.labelled.hypotheses
-    first, second = in_half(hypotheses, 1), in_half(hypotheses, 2)
+    first, second = in_half(world, 1), in_half(world, 2)
     assert (first ^ second).all()
     domains = [{hypotheses[row].domain for row in np.flatnonzero(half)} for half in (first, second)]
     assert not domains[0] & domains[1]
+    # Another seed predicts other domains, and has the same halves.
+    assert laboratory.world(KEY._replace(seed=1)).domains == world.domains
+    assert domains[0] <= set(sorted({row.label.domain for row in utterances(LOCALES[0])})[::2])
     assert first[choose(laboratory, trial("random", extra=(("domains_half", 1),))).rows].all()
 
 
