@@ -24,7 +24,6 @@ from plugin.services.selection.packing import items_hash, pack_ids, unpack_ids
 from plugin.services.selection.snapshots import (
     Snapshot,
     UnscoredError,
-    rows_of,
     score_columns,
     to_frame,
     with_features,
@@ -102,7 +101,7 @@ def choose(snapshot: Snapshot) -> list[SelectedItem]:
     """The items of every round of the snapshot; pure."""
     items: list[SelectedItem] = []
     for domain, policy in sorted(snapshot.rounds.items()):
-        items.extend(select(to_frame(snapshot, rows_of(snapshot, domain), needs(policy.strategy).features), policy))
+        items.extend(select(to_frame(snapshot, snapshot.places[domain], needs(policy.strategy).features), policy))
     return sorted(items, key=lambda item: (item.domain, item.rank))
 
 
@@ -150,7 +149,7 @@ def replay(session: Session, selection_id: int) -> tuple[SelectionRow, Snapshot]
     rounds = {domain: policies.from_json(values) for domain, values in row.policy.items()}
     columns = score_columns(rounds)
     rows = stored_rows(session, row, columns)
-    snapshot = Snapshot(row.locale, row.model_version_id, row.frame_watermark, rounds, rows, columns)
+    snapshot = Snapshot(row.locale, row.model_version_id, row.frame_watermark, rounds, rows, columns, replays=row.id)
     return row, with_features(session, snapshot)
 
 

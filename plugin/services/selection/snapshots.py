@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +42,8 @@ class Snapshot:
 
     `plays` says of the rounds of a bandit why their policies have the strategy that they have.
     `columns` names the scores of each row. `features` has a matrix (N, F) for each that some round compares by; the
-    rows of the other rounds are NaN. `label_error` (N,) is there where some round has a noise share.
+    rows of the other rounds are NaN. `label_error` (N,) is there where some round has a noise share. `replays` is the
+    stored round that this is the snapshot of, if it is of one.
     """
 
     locale: str
@@ -52,6 +55,15 @@ class Snapshot:
     features: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
     plays: Mapping[str, Play] = field(default_factory=dict)
     label_error: NDArray[np.float64] | None = None
+    replays: int | None = None
+
+    @cached_property
+    def places(self) -> Mapping[str, list[int]]:
+        """Where the rows of each round are, ascending."""
+        places: dict[str, list[int]] = {domain: [] for domain in self.rounds}
+        for at, row in enumerate(self.rows):
+            places[round_of(row, self.rounds)].append(at)
+        return places
 
 
 def score_columns(rounds: Mapping[str, Policy]) -> tuple[str, ...]:
@@ -64,7 +76,7 @@ def with_plays(session: Session, snapshot: Snapshot) -> Snapshot:
     plays = {
         domain: bandits.settle(
             session, snapshot.locale, snapshot.version_id, domain, policy,
-            [snapshot.rows[at] for at in rows_of(snapshot, domain)], snapshot.columns,
+            [snapshot.rows[at] for at in snapshot.places[domain]], snapshot.columns,
         )
         for domain, policy in snapshot.rounds.items()
         if policy.strategy is Strategy.BANDIT
@@ -82,29 +94,27 @@ def with_plays(session: Session, snapshot: Snapshot) -> Snapshot:
 
 def with_features(session: Session, snapshot: Snapshot) -> Snapshot:
     """The features that its rounds compare by; all its rows have what their strategy looks at, or UnusableError."""
-    for domain, policy in snapshot.rounds.items():
-        check_scores(session, snapshot, domain, policy)
+    for domain in snapshot.rounds:
+        check_scores(session, snapshot, domain)
     wanted = {name for policy in snapshot.rounds.values() for name in needs(policy.strategy).features}
     features = {name: read_feature(session, snapshot, name) for name in sorted(wanted)}
     return replace(snapshot, features=features, label_error=read_label_error(session, snapshot))
 
 
-def check_scores(session: Session, snapshot: Snapshot, domain: str, policy: Policy) -> None:
-    column = needs(policy.strategy).score
+def check_scores(session: Session, snapshot: Snapshot, domain: str) -> None:
+    column = needs(snapshot.rounds[domain].strategy).score
     if column is None:
         return
     at = snapshot.columns.index(column)
-    missing = sum(snapshot.rows[row].scores[at] is None for row in rows_of(snapshot, domain))
+    missing = sum(snapshot.rows[row].scores[at] is None for row in snapshot.places[domain])
     if missing:
-        raise unusable(session, snapshot, policy, missing, column)
+        raise unusable(session, snapshot, domain, missing, column)
 
 
 def read_feature(session: Session, snapshot: Snapshot, name: str) -> NDArray[np.float16]:
     """(N, F); one feature at a time, so that memory holds each once."""
-    strategies = {
-        domain: policy for domain, policy in snapshot.rounds.items() if name in needs(policy.strategy).features
-    }
-    wanted = [row for domain in strategies for row in rows_of(snapshot, domain)]
+    domains = [domain for domain, policy in snapshot.rounds.items() if name in needs(policy.strategy).features]
+    wanted = [row for domain in domains for row in snapshot.places[domain]]
     place = {snapshot.rows[row].id: row for row in wanted}
     found = selections.features(
         session, snapshot.version_id, list(place), [snapshot.rows[row].revision for row in wanted], [name]
@@ -114,8 +124,9 @@ def read_feature(session: Session, snapshot: Snapshot, name: str) -> NDArray[np.
         if count == 1:
             matrix = np.full((len(snapshot.rows), len(vector) // 2), np.nan, dtype=np.float16)
         matrix[place.pop(id_)] = np.frombuffer(vector, dtype="<f2")
-    if place:
-        raise unusable(session, snapshot, next(iter(strategies.values())), len(place), name)
+    lacking = Counter(round_of(snapshot.rows[row], snapshot.rounds) for row in place.values())
+    for domain, missing in lacking.items():
+        raise unusable(session, snapshot, domain, missing, name)
     return matrix
 
 
@@ -125,30 +136,38 @@ def read_label_error(session: Session, snapshot: Snapshot) -> NDArray[np.float64
     if not guarded:
         return None
     found = noise.label_errors(session, snapshot.version_id, snapshot.rows)
-    missing = sum(int(np.isnan(found[rows_of(snapshot, domain)]).sum()) for domain in guarded)
-    if missing:
-        raise UnusableError(
-            f"the noise share looks at {noise.DOMAIN_PROBS!r}, which the champion does not give for {missing} eligible "
-            f"utterances of {snapshot.locale}: run `assay evaluation train --locale {snapshot.locale}` for a model "
-            f"that does, or turn it off: `assay policy set --locale {snapshot.locale} --noise-share 0`"
-        )
+    for domain in guarded:
+        missing = int(np.isnan(found[snapshot.places[domain]]).sum())
+        if missing:
+            instead = "turn it off", "--noise-share 0"
+            raise lacks(session, snapshot, domain, missing, noise.DOMAIN_PROBS, "the noise share", instead)
     return found
 
 
-def unusable(session: Session, snapshot: Snapshot, policy: Policy, missing: int, name: str) -> UnusableError:
+def unusable(session: Session, snapshot: Snapshot, domain: str, missing: int, name: str) -> UnusableError:
+    instead = "choose another strategy", "--strategy entropy"
+    return lacks(session, snapshot, domain, missing, name, f"strategy {snapshot.rounds[domain].strategy}", instead)
+
+
+def lacks(
+    session: Session, snapshot: Snapshot, domain: str, missing: int, name: str, who: str, instead: tuple[str, str]
+) -> UnusableError:
+    """What to do where a new round is refused. A stored one is as it is: no other model or policy replays it."""
     version = models.get(session, snapshot.version_id)
     assert version is not None
+    what = f"{who} looks at {name!r}, which model {version.name} "
+    if snapshot.replays is not None:
+        return UnusableError(
+            f"{what}no longer gives for {missing} utterances of {snapshot.locale}: round {snapshot.replays} cannot be "
+            f"replayed unless they come back from a backup; a model trained now gives others"
+        )
     off = f"set {TURNED_ON_BY[name]} and " if name in TURNED_ON_BY else ""
+    whose = f"--locale {snapshot.locale}" + ("" if domain == ANY else f" --domain {domain}")
+    other, options = instead
     return UnusableError(
-        f"strategy {policy.strategy} looks at {name!r}, which model {version.name} does not give for {missing} "
-        f"eligible utterances of {snapshot.locale}: {off}run `assay evaluation train --locale {snapshot.locale}` for a "
-        f"model that does, or choose another strategy: `assay policy set --locale {snapshot.locale} --strategy entropy`"
+        f"{what}does not give for {missing} eligible utterances of {snapshot.locale}: {off}run `assay evaluation train "
+        f"--locale {snapshot.locale}` for a model that does, or {other}: `assay policy set {whose} {options}`"
     )
-
-
-def rows_of(snapshot: Snapshot, domain: str) -> list[int]:
-    """Where the rows of a round are."""
-    return [at for at, row in enumerate(snapshot.rows) if round_of(row, snapshot.rounds) == domain]
 
 
 def round_of(row: Candidate, rounds: Mapping[str, Policy]) -> str:
@@ -156,7 +175,8 @@ def round_of(row: Candidate, rounds: Mapping[str, Policy]) -> str:
 
 
 def to_frame(snapshot: Snapshot, places: Sequence[int], features: Iterable[str]) -> Frame:
-    """Of the rows at some places."""
+    """Of the rows at some places, distinct and ascending; of all of them without a second copy of the features."""
+    every = len(places) == len(snapshot.rows)
     rows = [snapshot.rows[at] for at in places]
     values = np.array([row.scores for row in rows], dtype=np.float64).reshape(len(rows), len(snapshot.columns))
     columns = dict(zip(snapshot.columns, values.T, strict=True))
@@ -166,5 +186,5 @@ def to_frame(snapshot: Snapshot, places: Sequence[int], features: Iterable[str])
         ids=np.array([row.id for row in rows], dtype=np.int64),
         domains=np.array([row.domain for row in rows], dtype=np.str_),
         scores=columns,
-        features={name: snapshot.features[name][places] for name in features},
+        features={name: snapshot.features[name] if every else snapshot.features[name][places] for name in features},
     )

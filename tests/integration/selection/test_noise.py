@@ -119,11 +119,33 @@ def test_predictions_that_the_model_does_not_give_are_named_with_what_to_do(sess
     session.execute(text("DELETE FROM features WHERE utterance_id = ANY(:ids)"), {"ids": eligible[:7]})
     with pytest.raises(
         UnusableError,
-        match=r"^the noise share looks at 'domain_probs', which the champion does not give for 7 eligible "
+        match=r"^the noise share looks at 'domain_probs', which model fake-1 does not give for 7 eligible "
         r"utterances of en-US: run `assay evaluation train --locale en-US` for a model that does, or turn it off: "
         r"`assay policy set --locale en-US --noise-share 0`$",
     ):
         selection.read(session, "en-US", NOW)
+
+
+def test_the_noise_share_of_a_domains_own_round_is_turned_off_there(session: Session) -> None:
+    known_pool(session, 40)
+    set_policy(session, strategy="entropy")
+    set_policy(session, domain="music", budget=4, noise_share=0.2)
+    session.execute(text("DELETE FROM features"))
+    with pytest.raises(UnusableError, match=r"`assay policy set --locale en-US --domain music --noise-share 0`$"):
+        selection.read(session, "en-US", NOW)
+    set_policy(session, domain="music", noise_share=0.0)
+    assert selection.choose(selection.read(session, "en-US", NOW))
+
+
+def test_a_replay_without_predictions_is_told_what_it_would_take(session: Session) -> None:
+    known_pool(session, 40)
+    set_policy(session, strategy="entropy", noise_share=0.1, budget=10)
+    row = new_round(session)
+    session.execute(text("DELETE FROM features"))
+    with pytest.raises(
+        UnusableError, match=rf"^the noise share looks at 'domain_probs', .* round {row.id} cannot be replayed unless"
+    ):
+        selection.replay(session, row.id)
 
 
 def test_what_noise_alone_chose_is_no_evidence_for_the_strategy(session: Session) -> None:

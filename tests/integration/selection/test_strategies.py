@@ -147,6 +147,57 @@ def test_features_that_the_model_does_not_give_are_named(session: Session) -> No
         selection.read(session, "en-US", NOW)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "lacking"),
+    [("bald", update(Score).values(mutual_information=None)), ("k-center", text("DELETE FROM features"))],
+)
+def test_the_advice_is_for_the_domain_whose_round_it_is(session: Session, strategy: str, lacking: Any) -> None:
+    known_pool(session, 40)
+    set_policy(session, strategy="entropy", budget=6)
+    set_policy(session, domain="music", budget=4, strategy=strategy)
+    music = sum(row.domain == "music" for row in selection.read(session, "en-US", NOW).rows)
+    session.execute(lacking)
+    with pytest.raises(
+        UnusableError,
+        match=rf"^strategy {strategy} .* for {music} eligible .*"
+        r"`assay policy set --locale en-US --domain music --strategy entropy`$",
+    ):
+        selection.read(session, "en-US", NOW)
+    set_policy(session, domain="music", strategy="entropy")
+    assert len(selection.choose(selection.read(session, "en-US", NOW))) == 10
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name", "lacking"),
+    [
+        ("bald", "mutual_information", update(Score).values(mutual_information=None)),
+        ("k-center", "embedding", text("DELETE FROM features")),
+    ],
+)
+def test_a_replay_is_not_told_to_train(session: Session, strategy: str, name: str, lacking: Any) -> None:
+    known_pool(session, 40)
+    set_policy(session, strategy=strategy, budget=6)
+    row = new_round(session)
+    session.execute(lacking)
+    with pytest.raises(
+        UnusableError,
+        match=rf"^strategy {strategy} looks at '{name}', which model fake-1 no longer gives for {row.frame_size} "
+        rf"utterances of en-US: round {row.id} cannot be replayed unless they come back from a backup; "
+        r"a model trained now gives others$",
+    ):
+        selection.replay(session, row.id)
+
+
+def test_a_frame_of_all_rows_takes_the_features_as_they_are(session: Session) -> None:
+    known_pool(session, 40)
+    set_policy(session, strategy="k-means", budget=6)
+    snapshot = selection.read(session, "en-US", NOW)
+    frame = to_frame(snapshot, range(len(snapshot.rows)), snapshot.features)
+    assert all(frame.features[name] is matrix for name, matrix in snapshot.features.items())
+    part = to_frame(snapshot, [1, 3], snapshot.features)
+    assert all((part.features[name] == matrix[[1, 3]]).all() for name, matrix in snapshot.features.items())
+
+
 def long(*words: str) -> str:
     return " ".join(["please set the kitchen radio to station number", *words])
 
