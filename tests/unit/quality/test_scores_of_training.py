@@ -1,4 +1,4 @@
-"""Dataset cartography, forgetting and gradient embeddings, against plain loops and against scikit-activeml."""
+"""Dataset cartography and forgetting, against plain loops."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.spatial.distance import cdist
-from skactiveml.base import SkactivemlClassifier
-from skactiveml.pool import Badge
 
 from plugin.quality import scores
 from plugin.quality.scores import Float, Int
@@ -84,73 +80,3 @@ def test_bad_snapshots_are_refused(score: Any) -> None:
         score([[0.5, 0.5]], [0])
     with pytest.raises(ValueError, match=r"labels\[0\] is 2"):
         score([[[0.5, 0.5]]], [2])
-
-
-def test_the_gradient_embedding_is_the_gradient_of_the_last_layer() -> None:
-    """By torch's own differentiation of the cross-entropy with the predicted label."""
-    rng = np.random.default_rng(0)
-    weights = torch.tensor(rng.normal(size=(4, 6)), requires_grad=True)  # (K, E)
-    hidden = rng.normal(size=(5, 6))
-    logits = torch.tensor(hidden) @ weights.T
-    found = scores.gradient_embedding(logits.softmax(1).detach().numpy(), hidden).dense()
-    for number in range(5):
-        loss = torch.nn.functional.cross_entropy(logits[number], logits[number].argmax())
-        [gradient] = torch.autograd.grad(loss, weights, retain_graph=True)
-        np.testing.assert_allclose(found[number], gradient.numpy().ravel(), atol=1e-12)
-
-
-@given(seed=st.integers(0, 1000), n=st.integers(1, 8), k=st.integers(1, 5), width=st.integers(1, 5))
-def test_distances_from_the_factors_are_those_of_the_vectors(seed: int, n: int, k: int, width: int) -> None:
-    embedding = scores.gradient_embedding(random_rows(seed, n, k), np.random.default_rng(seed).normal(size=(n, width)))
-    rows = np.arange(0, n, 2)
-    dense = embedding.dense()
-    expected = cdist(dense, dense[rows], "sqeuclidean")
-    np.testing.assert_allclose(embedding.squared_distances(rows), expected, atol=1e-12)
-    np.testing.assert_allclose(embedding.squared_norms(), (dense**2).sum(axis=1), atol=1e-12)
-    assert (embedding.squared_distances(rows)[rows, np.arange(rows.size)] == 0.0).all()
-
-
-class Known(SkactivemlClassifier):  # type: ignore[misc]  # it carries no types
-    """A classifier that gives out the probabilities it was made with, for rows known by their number."""
-
-    def __init__(self, probs: Any = None, hidden: Any = None, classes: Any = None) -> None:
-        super().__init__(classes=classes)
-        self.probs = probs
-        self.hidden = hidden
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Known:  # noqa: N803
-        return self
-
-    def predict_proba(self, X: Any, return_embeddings: bool = False) -> Any:  # noqa: N803
-        rows = np.asarray(X)[:, 0].astype(int)
-        return (self.probs[rows], self.hidden[rows]) if return_embeddings else self.probs[rows]
-
-
-def test_badge_of_scikit_activeml_weighs_by_the_same_distances() -> None:
-    n, k = 40, 5
-    probs, hidden = random_rows(3, n, k), np.random.default_rng(3).normal(size=(n, 7))
-    chosen, utilities = Badge(
-        random_state=0, clf_embedding_flag_name={"return_embeddings": True}
-    ).query(
-        np.arange(n)[:, None], np.full(n, np.nan), Known(probs, hidden, list(range(k))), fit_clf=False, batch_size=3,
-        return_utilities=True,
-    )  # fmt: skip
-    embedding = scores.gradient_embedding(probs, hidden)
-    assert chosen[0] == embedding.squared_norms().argmax()
-    # scikit-activeml counts the zero vector as a centre too.
-    nearest = np.minimum(embedding.squared_distances(chosen[:2]).min(axis=1), embedding.squared_norms())
-    left = np.setdiff1d(np.arange(n), chosen[:2])
-    np.testing.assert_allclose(utilities[2][left], (nearest / nearest.sum())[left], rtol=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("hidden", "message"),
-    [
-        ([[1.0]], r"hidden must have shape \(2, E\)"),
-        ([1.0, 2.0], "hidden must have"),
-        ([[1.0], [np.nan]], "not finite"),
-    ],
-)
-def test_bad_representations_are_refused(hidden: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        scores.gradient_embedding([[0.5, 0.5], [1.0, 0.0]], hidden)
