@@ -18,8 +18,9 @@ from plugin.records import Strategy
 
 Float = NDArray[np.float64]
 
-# What it plays, where the model gives what they look at. One of each kind: strategies that ask about the same doubt
-# would share their evidence out between them.
+# What it plays, where the model gives what they look at. Not one of each kind: `entropy` and `margin` ask about one and
+# the same doubt, that of the domain, and nothing learned of the one is used for the other. Another list is another
+# `bandit` in the experiment too.
 CANDIDATES = (
     Strategy.RANDOM,
     Strategy.ENTROPY,
@@ -31,7 +32,10 @@ CANDIDATES = (
     Strategy.FACILITY_LOCATION,
 )
 PRIOR = (1.0, 1.0)  # Beta(1, 1): every share of wrong hypotheses is as likely before the first review
-DISCOUNT = 0.8  # the model learns what it was asked about: after three rounds a review counts half
+# For each round that was reviewed since, whether or not the champion has changed. That a model learns what it was asked
+# about is the reason, and holds only where it has. After three rounds a review counts half, and all evidence together
+# is worth less than 1 / (1 - 0.8) = 5 rounds.
+DISCOUNT = 0.8
 _STEPS = 2**52  # as many lots, halfway between the steps, as float64 holds exactly
 
 
@@ -137,7 +141,9 @@ def play(outcomes: Sequence[Outcome], candidates: Sequence[Strategy], lots: Lots
             others no older. Those of strategies that are no candidates count as rounds only.
         candidates: at least one.
         lots: of the round's frame: the same frame and seed play the same, and a review changes the frame.
-        discount: see `discounted`.
+        discount: see `discounted`. It steps with each reviewed round of any strategy, not with each new champion:
+            under the same champion evidence ages without having become less true, and at 0.8 never amounts to five
+            rounds.
 
     Raises:
         ValueError: no candidates, one twice, or an outcome with more fixed than reviewed.

@@ -1,5 +1,8 @@
 """Suspected label errors: confident learning, and replicates that agree against the record's label.
 
+Rounds use the first (`suspicion`). The second needs what each replicate says, and only the mean is stored: nothing in
+production calls it, it is for those who predict themselves.
+
 Both need *out-of-sample* probabilities: a model that was trained on a label repeats it. Wrong labels are found where
 the model is as sure of another class as it is, on average, of that class's own records.
 
