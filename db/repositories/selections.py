@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, TableValuedAlias, cast, exists, func, select, text, update
+from sqlalchemy import REAL, BigInteger, TableValuedAlias, cast, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
@@ -44,6 +44,7 @@ def candidates(
     session: Session, locale: str, version_id: int, nlu_band: tuple[float, float], columns: Sequence[str]
 ) -> list[Candidate]:
     """Scored pool utterances with a hypothesis, the oldest first."""
+    low, high = nlu_band
     query = (
         select(
             UtteranceRow.id, UtteranceRow.revision, UtteranceRow.domain, UtteranceRow.nlu_score, UtteranceRow.defect,
@@ -52,7 +53,7 @@ def candidates(
         .join(Score, (Score.utterance_id == UtteranceRow.id) & (Score.revision == UtteranceRow.revision))
         .where(Score.model_version_id == version_id)
         .where(UtteranceRow.partition == POOL, UtteranceRow.locale == locale, UtteranceRow.domain.is_not(None))
-        .where(UtteranceRow.nlu_score.between(*nlu_band))
+        .where(UtteranceRow.nlu_score.between(cast(low, REAL), cast(high, REAL)))  # in double, 0.85::real > 0.85
         .order_by(UtteranceRow.id)
     )  # fmt: skip
     return [_candidate(row) for row in session.execute(query)]

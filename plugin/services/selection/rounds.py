@@ -91,10 +91,11 @@ def widest_band(resolved: Iterable[Policy]) -> tuple[float, float]:
 
 
 def is_eligible(row: Candidate, policy: Policy) -> bool:
-    low, high = policy.nlu_band
-    if policy.exclude_defects and row.defect:
+    """The band is closed at the precision in which scores are stored."""
+    if row.nlu_score is None or (policy.exclude_defects and row.defect):
         return False
-    return row.nlu_score is not None and low <= row.nlu_score <= high
+    low, high = map(np.float32, policy.nlu_band)
+    return bool(low <= np.float32(row.nlu_score) <= high)
 
 
 def choose(snapshot: Snapshot) -> list[SelectedItem]:

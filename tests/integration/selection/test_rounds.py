@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
@@ -55,6 +56,23 @@ def test_only_what_the_policy_lets_in_is_chosen(session: Session) -> None:
     assert snapshot.rows
     assert all(row.nlu_score is not None and 0.30 <= row.nlu_score <= 0.85 for row in snapshot.rows)
     assert not any(row.defect for row in snapshot.rows)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.30, 0.85), (0.85, 0.85), (0.1, 0.3), (0.123456789, 0.7)])
+def test_the_band_is_closed(session: Session, low: float, high: float) -> None:
+    """Scores are stored in single precision, in which 0.85 is more than in double and 0.1234... less."""
+    scored_pool(session, 8, nlu_score=0.5)
+    set_policy(session, nlu_low=low, nlu_high=high)
+    ids = session.scalars(text("SELECT id FROM utterances ORDER BY id")).all()
+    inside = {float(np.float32(low)), low, float(np.float32(high)), high}
+    outside = {
+        float(np.nextafter(np.float32(low), np.float32(0))),
+        float(np.nextafter(np.float32(high), np.float32(1))),
+    }
+    session.execute(text("UPDATE utterances SET nlu_score = 0.99"))
+    for id_, score in zip(ids, [*inside, *outside], strict=False):
+        session.execute(text("UPDATE utterances SET nlu_score = :score WHERE id = :id"), {"score": score, "id": id_})
+    assert [row.id for row in selection.read(session, "en-US", NOW).rows] == ids[: len(inside)]
 
 
 def test_reviewed_utterances_and_the_same_text_never_come_back(session: Session) -> None:
