@@ -13,7 +13,7 @@ from plugin.experiment.grid import OUTSIDE, PRIMARY_BUDGET, REVIEWED, WEAK, WHOL
 RANDOMS = ("random", "random-2")
 THREE = (*RANDOMS, "entropy", "el2n-10-90", "default")
 STRATEGIES = THREE[len(RANDOMS) :]
-COMPOSITIONS = ("el2n-0-100", "el2n-10-90", "el2n-20-80", "el2n-50-50", "el2n-hard")
+COMPOSITIONS = ("el2n-10-90", "el2n-20-80", "el2n-50-50", "el2n-hard")
 ALLOCATED = tuple(f"{arm}@{name}" for arm in ("entropy", "default") for name in ("proportional", "equal"))
 NOISE = (0.0, 10.0, 20.0)
 REPLICATES = (1, 2, 3, 10)  # the core has 5

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from plugin.experiment.analysis.intervals import Change, summarise
+from plugin.experiment.analysis.names import hard_share
 from plugin.experiment.analysis.results import ALL, EVERYTHING, NOTHING, Pair, Results, Setting, Trial, is_random
 from plugin.quality.metrics import HIGHER_IS_BETTER, METRICS
 from plugin.quality.significance import holm
 
 RANDOM = "random"
-# Of a core arm at least this share of the pairs of the best covered arm is there; others are satellites.
+# Of a core arm at least this share of the pairs of the best covered core arm is there.
 CORE_COVERAGE = 0.5
 
 
@@ -95,21 +97,40 @@ def _base_rate(results: Results, base: tuple[Setting, str | None], pair: Pair, m
 
 
 def strategies(results: Results, setting: Setting) -> list[str]:
-    """The arms of a setting that choose, and not at random."""
+    """The arms of a setting that choose, and not at random, as EL2N with none of the hardest does."""
     if setting.budget in (NOTHING, EVERYTHING):
         return []
-    return [arm for arm in results.arms(setting) if not is_random(arm)]
+    return [arm for arm in results.arms(setting) if not is_random(arm) and hard_share(arm) != 0.0]
 
 
 def core_strategies(results: Results, setting: Setting) -> list[str]:
-    """Those that were run on about as many pairs as the best covered one.
+    """Those that the commands named for the setting, and that are there on about as many pairs as the best covered one.
 
-    An arm that was tried on two locales only is not of the family, and its mean is one over other pairs.
+    Arms that satellites brought are not of the family, however many pairs they have; where no command had the
+    setting in its grid, coverage alone says. An arm that was tried on two locales only is not of the family
+    either: its mean is one over other pairs.
     """
     arms = results.arms(setting)
-    found = strategies(results, setting)
+    named = _named(results, setting)
+    found = [arm for arm in strategies(results, setting) if named is None or arm in named]
     most = max((len(arms[arm]) for arm in found), default=0)
     return [arm for arm in found if len(arms[arm]) >= CORE_COVERAGE * most]
+
+
+def _named(results: Results, setting: Setting) -> set[str] | None:
+    """The arms of the grids that had the setting, by the manifest; None where none had, or there is no manifest."""
+    grids = [run["grid"] for run in results.manifest.get("runs", []) if isinstance(run.get("grid"), dict)]
+    found = [set(grid["arms"]) for grid in grids if "arms" in grid and _has(grid, setting)]
+    return set.union(*found) if found else None
+
+
+def _has(grid: Mapping[str, Any], setting: Setting) -> bool:
+    return (
+        setting.corpus in {corpus for corpus, _ in grid.get("places", [])}
+        and setting.pool in grid.get("pools", [])
+        and setting.labels in grid.get("labels", [])
+        and setting.budget in {round(budget / 100.0, 9) for budget in grid.get("budgets", [])}
+    )
 
 
 def compare(

@@ -34,8 +34,8 @@ seeds through all of it.
 **Domains.** Errors summed over pairs, ratio to random's, standard error over seeds, shrunken by empirical Bayes (Paule
 and Mandel).
 
-**Core and satellites.** Arms that were run on less than half of the pairs of the best covered one stand apart, as do
-trials with label noise or with any option of their own.
+**Core and satellites.** Arms that no command named for a setting, or that were run on less than half of the pairs of
+the best covered one, stand apart, as do trials with label noise or with any option of their own.
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -245,6 +246,33 @@ def test_compositions_are_shown_from_easy_to_hard_and_an_arm_of_few_pairs_is_no_
     rows = [item for item in satellite.comparisons if item.setting == SETTING and item.metric == "dcer"]
     assert [hard_share(item.arm) for item in rows] == [0.1, 0.5, 1.0]
     assert {item.change.pairs for item in rows} == {9}
+
+
+GRID = {
+    "places": [["massive", "sw-KE"], ["massive", "th-TH"], ["massive", "is-IS"]],
+    "pools": ["whole"], "labels": ["reviewed"], "budgets": [10.0],
+    "arms": ["random", "random-2", "entropy", "el2n-10-90", "default"],
+}  # fmt: skip
+
+
+def test_arms_that_no_grid_named_never_enter_the_family_however_many_pairs_they_have() -> None:
+    rows = [*ONE.rows(), *replace(ONE, arms=("el2n-50-50", "entropy@equal"), ends=False, rng_seed=5).rows()]
+    apart = analyse(results_from(rows, manifest={"runs": [{"grid": GRID}]}))
+    assert set(apart.arms) == {"entropy", "el2n-10-90", "default"}
+    alone = analyse(results_from(ONE.rows()))
+    assert [item.change.p_holm for item in apart.comparisons] == [item.change.p_holm for item in alone.comparisons]
+    family = next(item for item in apart.satellites if item.name == "composition")
+    assert {item.arm for item in family.comparisons} == {"el2n-10-90", "el2n-50-50"}
+    # A grid of other settings says nothing of this one; nor does a manifest without a run.
+    others: list[dict[str, Any]] = [{"runs": [{"grid": {**GRID, "pools": ["window"]}}]}, {"runs": []}, {"runs": [{}]}]
+    for manifest in others:
+        assert "entropy@equal" in analyse(results_from(rows, manifest=manifest)).arms
+
+
+def test_what_is_random_by_another_name_is_no_strategy() -> None:
+    found = analyse(results_from(replace(ONE, arms=("random", "random-2", "el2n-0-100", "default")).rows()))
+    assert found.arms == ("default",)
+    assert not [item for satellite in found.satellites for item in satellite.comparisons if item.arm == "el2n-0-100"]
 
 
 def test_allocations_stand_beside_the_same_strategy_without_a_quota() -> None:
