@@ -110,12 +110,20 @@ class ErrorCounts:
         given = list(values.tolist() if isinstance(values, np.ndarray) else values)
         if len(given) != len(self):
             raise ValueError(f"{len(given)} values for {len(self)} utterances: one each")
-        groups: dict[K, list[int]] = {}
-        for row, value in enumerate(given):
-            groups.setdefault(value, []).append(row)
-        if any(value != value for value in groups):
+        slices = dict.fromkeys(given)  # in the order in which they come
+        if any(value != value for value in slices):
             raise ValueError("NaN names no slice: give the utterances without a value one of their own")
-        return {value: self.where(_mask_of(groups[value], len(self))) for value in sorted(groups)}
+        names = sorted(slices)
+        number = {value: at for at, value in enumerate(names)}
+        owner = np.fromiter((number[value] for value in given), np.int64, len(given))  # (N,)
+        order = np.argsort(owner, kind="stable")  # slice after slice, rows ascending within each
+        sizes = np.bincount(owner, minlength=len(names))
+        ends = np.cumsum(sizes)
+        ordered = self._take(order)
+        return {
+            value: ordered._cut(int(start), int(end))
+            for value, start, end in zip(names, ends - sizes, ends, strict=True)
+        }
 
     def by_domain(self) -> dict[str, ErrorCounts]:
         """The counts of each reference domain, sorted by name."""
@@ -128,21 +136,26 @@ class ErrorCounts:
             ValueError: not N booleans.
         """
         mask = as_mask(rows, len(self))
+        return self._rows(mask, self.slots.where(mask))
+
+    def _take(self, order: Int) -> ErrorCounts:
+        """The utterances in another order, (N,) row numbers, each once."""
+        return self._rows(order, self.slots.reordered(order))
+
+    def _cut(self, start: int, end: int) -> ErrorCounts:
+        """The utterances from `start` to before `end`."""
+        return self._rows(slice(start, end), self.slots.cut(start, end))
+
+    def _rows(self, rows: NDArray[np.bool_] | Int | slice, slots: SlotCounts) -> ErrorCounts:
         return ErrorCounts(
-            domains=self.domains[mask],
-            domain_error=self.domain_error[mask],
-            intent_error=self.intent_error[mask],
-            reference=self.reference[mask],
-            hypothesis=self.hypothesis[mask],
-            matched=self.matched[mask],
-            substitutions=self.substitutions[mask],
-            deletions=self.deletions[mask],
-            insertions=self.insertions[mask],
-            slots=self.slots.where(mask),
+            domains=self.domains[rows],
+            domain_error=self.domain_error[rows],
+            intent_error=self.intent_error[rows],
+            reference=self.reference[rows],
+            hypothesis=self.hypothesis[rows],
+            matched=self.matched[rows],
+            substitutions=self.substitutions[rows],
+            deletions=self.deletions[rows],
+            insertions=self.insertions[rows],
+            slots=slots,
         )
-
-
-def _mask_of(rows: list[int], size: int) -> NDArray[np.bool_]:
-    mask = np.zeros(size, dtype=np.bool_)
-    mask[rows] = True
-    return mask

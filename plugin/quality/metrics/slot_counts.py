@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -95,8 +95,23 @@ class SlotCounts:
             int(mask.sum()), self.names, number[kept.rows], kept.labels, kept.reference, kept.hypothesis, kept.matched
         )
 
-    def _entries(self, kept: NDArray[np.bool_]) -> SlotCounts:
-        """(M,) mask; N stays."""
+    def reordered(self, order: Int) -> SlotCounts:
+        """The counts of the utterances in another order: (N,) row numbers, each once."""
+        place = np.empty_like(order)  # (N,) -> where an utterance stands in the new order
+        place[order] = np.arange(order.size)
+        moved = place[self.rows]
+        entries = np.argsort(moved, kind="stable")
+        ordered = self._entries(entries)
+        return replace(ordered, rows=moved[entries])
+
+    def cut(self, start: int, end: int) -> SlotCounts:
+        """The counts of the utterances from `start` to before `end`, numbered anew; looks at no others."""
+        first, last = np.searchsorted(self.rows, [start, end])
+        kept = self._entries(slice(int(first), int(last)))
+        return replace(kept, size=end - start, rows=kept.rows - start)
+
+    def _entries(self, kept: NDArray[np.bool_] | Int | slice) -> SlotCounts:
+        """Of M entries; N stays."""
         columns = (self.rows, self.labels, self.reference, self.hypothesis, self.matched)
         return SlotCounts(self.size, self.names, *(column[kept] for column in columns))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields
 from functools import cache
 
 import numpy as np
@@ -153,6 +154,20 @@ def test_slices_sum_to_the_whole_and_pool_back_to_it(pairs: Pairs, values: list[
             again = pool(list(parts.values()))
             assert repr(again.rates()) == repr(counts.rates())
             assert repr(again.slots.rates()) == repr(counts.slots.rates())
+
+
+@given(pairs=pairs, values=st.lists(st.sampled_from("xyz"), min_size=12, max_size=12))
+def test_a_slice_is_what_its_mask_picks_to_the_last_entry(pairs: Pairs, values: list[str]) -> None:
+    counts, given_ = count(pairs), values[: len(pairs)]
+    parts = counts.by(given_)
+    assert list(parts) == sorted(set(given_))
+    for value, part in parts.items():
+        picked = counts.where([other == value for other in given_])
+        for ours, theirs in ((part, picked), (part.slots, picked.slots)):
+            for field in fields(ours):
+                if field.name != "slots":
+                    one, other = getattr(ours, field.name), getattr(theirs, field.name)
+                    np.testing.assert_array_equal(one, other, err_msg=field.name, strict=isinstance(one, np.ndarray))
 
 
 def check_sums(whole: ErrorCounts, parts: list[ErrorCounts], metric: str) -> None:
