@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from plugin.model.text import is_unspaced, plain, token_spans
+from plugin.tokens import is_unspaced, plain, token_spans
 
 Ints = NDArray[np.int64]
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plugin.records import Slot
-from plugin.tokens import is_unspaced, plain, token_spans
-
-__all__ = ["bio_tags", "is_unspaced", "plain", "slots_of_tags", "token_spans"]
 
 
 def bio_tags(spans: Sequence[tuple[int, int]], slots: Sequence[Slot], labels: dict[str, int]) -> list[int]:

@@ -26,8 +26,9 @@ from plugin.model.features import Encoded, FeatureTable, Ints
 from plugin.model.labels import canonical_order, data_hash, numbers_of, pairs_of, vocabulary_of
 from plugin.model.network import Dropout, Logits, Network, Sizes, resolve_device
 from plugin.model.optimiser import RowAdam
-from plugin.model.text import bio_tags, token_spans
+from plugin.model.text import bio_tags
 from plugin.records import TrainingExample, Vocabulary
+from plugin.tokens import token_spans
 
 __all__ = ["TrainConfig", "train"]
 

@@ -11,9 +11,10 @@ from plugin.model import ensemble as ensemble_module
 from plugin.model.batches import make_batch
 from plugin.model.config import TrainConfig
 from plugin.model.ensemble import Ensemble, Predictions
-from plugin.model.text import bio_tags, token_spans
+from plugin.model.text import bio_tags
 from plugin.model.train import train
 from plugin.records import TrainingExample
+from plugin.tokens import token_spans
 from tests.unit.model.compare import assert_close, identical, numbers
 from tests.unit.model.corpus import BRIEF, SMALL, labelled, plain_example
 

@@ -19,10 +19,10 @@ from plugin.model.config import Schedule, TrainConfig
 from plugin.model.ensemble import Ensemble, thinning_seed
 from plugin.model.labels import canonical_order
 from plugin.model.network import Dropout, Network, ThinningDropout, resolve_device
-from plugin.model.text import token_spans
 from plugin.model.train import TrainingData, fit, train
 from plugin.quality import scores
 from plugin.records import TrainingExample
+from plugin.tokens import token_spans
 from tests.unit.model.compare import assert_close, identical
 from tests.unit.model.corpus import BRIEF, SMALL
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from plugin.formats import checks
 from plugin.formats.checks import RecordError
-from plugin.model.text import bio_tags, is_unspaced, plain, slots_of_tags, token_spans
+from plugin.model.text import bio_tags, slots_of_tags
 from plugin.records import Slot
+from plugin.tokens import is_unspaced, plain, token_spans
 
 
 def tokens(text: str) -> list[str]:
