@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     dropout_passes: int = Field(
         default=0, ge=0, le=100, description="passes with dropout a new model makes over an utterance; 0: off"
     )
+    encoder: str | None = Field(default=None, description="pretrained encoder a new model reads too; default: none")
     ready_file: Path | None = Field(default=None, description="a worker or beat makes this file when it is ready")
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
 

@@ -15,6 +15,7 @@ import torch
 
 from plugin.model import checkpoint
 from plugin.model.config import TrainConfig
+from plugin.model.encoder import ENCODERS, INSTALL, is_installed
 from plugin.model.ensemble import Ensemble
 from plugin.model.network import resolve_device
 from plugin.model.train import train
@@ -64,9 +65,13 @@ def parameters_of(scorer: Scorer) -> int:
 
 
 def trainer(settings: Settings) -> Trainer:
-    """Snapshots and passes belong to the models trained from now on: all scores of one model have them, or none."""
-    signals = {"snapshots": settings.snapshots, "dropout_passes": settings.dropout_passes}
-    return TorchTrainer(use_device(settings), settings.replicates, signals)
+    """Snapshots, passes and encoder belong to the models trained from now on: a model has them for all, or for none."""
+    config = {
+        "snapshots": settings.snapshots,
+        "dropout_passes": settings.dropout_passes,
+        "encoder": use_encoder(settings),
+    }
+    return TorchTrainer(use_device(settings), settings.replicates, config)
 
 
 def workshop(settings: Settings) -> Workshop:
@@ -81,6 +86,16 @@ def load_scorer(folder: Path, sha256: str) -> Scorer:
 @lru_cache(maxsize=SCORERS_KEPT)
 def _load(folder: Path, sha256: str) -> Scorer:
     return checkpoint.load(folder, use_device(get_settings()), expected_sha256=sha256)
+
+
+def use_encoder(settings: Settings) -> str | None:
+    """The encoder of the settings, refused here and not after the training data were read."""
+    name = settings.encoder
+    if name is not None and name not in ENCODERS:
+        raise SettingsError(f"ASSAY_ENCODER={name}: must be one of {', '.join(ENCODERS)}, or not be set")
+    if name is not None and not is_installed(name):
+        raise SettingsError(f"ASSAY_ENCODER={name}: it is not installed: {INSTALL}, or do not set it")
+    return name
 
 
 def use_device(settings: Settings) -> str:

