@@ -110,6 +110,7 @@ MAX_NOISE_SHARE = 0.5
 class Policy:
     """What an admin sets for a (locale, domain); see `assay policy show`.
 
+    strategy       what comes first; `k-means` is greedy k-means++ seeding, no clustering
     budget         items a round puts into queues, control included
     control_share  part of the budget drawn uniformly at random, before and apart from the strategy
     hard_share     of the strategy's items, the part that comes first in the strategy's order (the highest

@@ -87,21 +87,22 @@ def gradients(frame: Frame, rows: Int) -> OuterProducts:
     return OuterProducts(Points(np.concatenate(parts, axis=1)), Points(frame.features["embedding"][rows]))
 
 
-def expected_errors(frame: Frame) -> Float:
-    r"""How much may be wrong: the squared chance of any error, times the root of what the metrics count.
+def error_weight(frame: Frame) -> Float:
+    r"""How much may be wrong: squared doubt about the whole, times the root of what the metrics count.
 
     .. math:: w = (1 - c^3)^2 \sqrt{1 + s}
 
-    c is the model's confidence, the geometric mean of its domain, intent and slots, so that 1 - c^3 is the chance
-    that one of them is wrong; s is the expected number of tokens in slots, so that 1 + s stands for what SEMER counts:
-    an intent and its slots. Only products and roots, which every machine rounds alike.
+    c is the model's confidence, the geometric mean of its domain, intent and slots. 1 - c^3 grows with the chance that
+    one of them is wrong but is not that chance: the part of the slots is a mean over tokens, and the three do not err
+    independently, as an intent implies its domain. s is the expected number of tokens in slots, so that 1 + s stands
+    for what SEMER counts: an intent and its slots. Only products and roots, which every machine rounds alike.
 
     Returns:
         (N,), at least 0. High is worth more.
 
     >>> frame = Frame(np.arange(2), np.full(2, "a"), {"confidence": np.array([1.0, 0.5])},
     ...               {"slot_mass": np.array([[2.0], [3.0]])})
-    >>> expected_errors(frame).tolist()
+    >>> error_weight(frame).tolist()
     [0.0, 1.53125]
     """
     sure = np.clip(frame.scores["confidence"], 0.0, 1.0)
@@ -133,7 +134,7 @@ def _facility_location(frame: Frame, rows: Int, weights: Float, places: Places, 
 
 
 DIVERSE: Mapping[Strategy, Diversity] = {
-    Strategy.K_MEANS: Diversity(tuple(BLOCKS), _k_means, "confidence", expected_errors),
+    Strategy.K_MEANS: Diversity(tuple(BLOCKS), _k_means, "confidence", error_weight),
     Strategy.BADGE: Diversity((*BADGE_HEADS, "embedding"), _badge),
     Strategy.K_CENTER: Diversity(("embedding",), _k_center),
     # Its candidates are also what has to be stood for: a uniform draw stands for the frame, one by weight does not.
