@@ -13,6 +13,7 @@ import typer
 from db.models import SelectionRow
 from db.repositories import queues as queue_rows
 from db.repositories import selections as selection_rows
+from plugin import __version__
 from plugin.cli.errors import CliError
 from plugin.cli.output import console, print_json, print_table, progress_bar
 from plugin.quality.selection import SelectedItem, needs
@@ -110,21 +111,36 @@ def show(
 
 @app.command()
 def replay(selection_id: Annotated[int, typer.Argument()], as_json: AsJson = False) -> None:
-    """Choose a stored round again and compare it byte for byte; exit code 1 when it differs."""
+    """Choose a stored round again and compare it byte for byte; exit code 1 when its items or its frame differ."""
     with get_wiring().transaction() as session:
         try:
             row, snapshot = selection.replay(session, selection_id)
         except LookupError as error:
             raise CliError(str(error)) from error
     again = selection.items_hash(selection.choose(snapshot))
+    same_frame = selection.whole_hash(snapshot) == row.frame_hash
     if as_json:
         print_json(
-            {"selection": selection_id, "stored": row.items_hash, "replayed": again, "same": again == row.items_hash}
-        )
-    if again != row.items_hash:
-        raise CliError(f"round {selection_id} stored {row.items_hash} but replays to {again} (code {row.code_version})")
+            {
+                "selection": selection_id, "stored": row.items_hash, "replayed": again,
+                "same": again == row.items_hash, "same_frame": same_frame,
+            }
+        )  # fmt: skip
+    if again != row.items_hash or not same_frame:
+        raise CliError(differs(row, again, same_frame))
     if not as_json:
         typer.echo(f"round {selection_id} replays byte for byte: {again}")
+
+
+def differs(row: SelectionRow, again: str, same_frame: bool) -> str:
+    """What changed since a round was stored: what it chose from, or how it is chosen."""
+    if again == row.items_hash:
+        said = f"round {row.id} replays to the same items {again}"
+    else:
+        said = f"round {row.id} stored {row.items_hash} but replays to {again}"
+    if not same_frame:
+        return f"{said}: its frame changed, the rows, scores or features are not those it was chosen from"
+    return f"{said}: its frame is the same, the code changed ({row.code_version} stored it, this is {__version__})"
 
 
 def strategy_of(row: SelectionRow, domain: str) -> str:

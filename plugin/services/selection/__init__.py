@@ -5,7 +5,7 @@ and features of one model version, and the seed determine the items.
 """
 
 from plugin.services.selection.packing import items_hash, pack_ids, unpack_ids
-from plugin.services.selection.rounds import choose, read, refresh, replay, stored_rows, write
+from plugin.services.selection.rounds import choose, read, refresh, replay, stored_rows, whole_hash, write
 from plugin.services.selection.snapshots import Snapshot, UnscoredError, UnusableError, to_frame
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "stored_rows",
     "to_frame",
     "unpack_ids",
+    "whole_hash",
     "write",
 ]

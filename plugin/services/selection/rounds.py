@@ -117,7 +117,7 @@ def write(session: Session, snapshot: Snapshot, items: Sequence[SelectedItem]) -
             model_version_id=snapshot.version_id,
             policy={domain: stored_policy(snapshot, domain) for domain in snapshot.rounds},
             frame_watermark=snapshot.watermark,
-            frame_hash=frame_hash(to_frame(snapshot, range(len(snapshot.rows)), snapshot.features)),
+            frame_hash=whole_hash(snapshot),
             frame_size=len(snapshot.rows),
             items_hash=items_hash(items),
             seed=snapshot.rounds[ANY].seed,
@@ -135,6 +135,11 @@ def write(session: Session, snapshot: Snapshot, items: Sequence[SelectedItem]) -
         ),
     )  # fmt: skip
     return row
+
+
+def whole_hash(snapshot: Snapshot) -> str:
+    """Of the frame of all its rounds."""
+    return frame_hash(to_frame(snapshot, range(len(snapshot.rows)), snapshot.features))
 
 
 def stored_policy(snapshot: Snapshot, domain: str) -> dict[str, Any]:

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from plugin.cli import selection as selection_cli
+from plugin.cli.errors import CliError
+from plugin.services import selection
 from tests.integration.selection.test_rounds import new_round, scored_pool, set_policy
 
 
@@ -54,3 +57,35 @@ def test_refresh_says_by_which_strategy(session: Session, round_id: int, capsys:
     assert summary["items"] == 14
     selection_cli.refresh("en-US", publish=False)
     assert "of en-US by margin; music: random: 14 of 60 eligible" in " ".join(capsys.readouterr().out.split())
+
+
+def test_replay_says_whether_the_frame_or_the_code_changed(
+    session: Session, round_id: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    selection_cli.replay(round_id, as_json=True)
+    assert json.loads(capsys.readouterr().out).items() >= {"same": True, "same_frame": True}.items()
+    with monkeypatch.context() as patch:
+        patch.setattr(selection, "choose", lambda _: [])
+        with pytest.raises(CliError, match=rf"round {round_id} stored .* its frame is the same, the code changed \("):
+            selection_cli.replay(round_id)
+    session.execute(text("UPDATE scores SET margin = 1 - margin"))
+    with pytest.raises(CliError, match=rf"round {round_id} stored .* but replays to .*: its frame changed"):
+        selection_cli.replay(round_id)
+
+
+def test_a_replay_of_the_same_items_from_another_frame_is_no_replay(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored_pool(session, 30, nlu_score=0.5)
+    set_policy(session, strategy="margin", budget=10)
+    round_ = new_round(session)
+    session.execute(text("UPDATE scores SET margin = margin / 2"))  # the same order
+    session.execute(text("UPDATE selections SET items_hash = :hash"), {"hash": replayed_hash(session, round_.id)})
+    session.refresh(round_)
+    with pytest.raises(CliError, match=rf"round {round_.id} replays to the same items .*: its frame changed"):
+        selection_cli.replay(round_.id, as_json=True)
+    assert json.loads(capsys.readouterr().out).items() >= {"same": True, "same_frame": False}.items()
+
+
+def replayed_hash(session: Session, round_id: int) -> str:
+    return selection.items_hash(selection.choose(selection.replay(session, round_id)[1]))
