@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from plugin.quality.selection import Frame, select
+from plugin.quality.selection import Frame, ranking, select
+from plugin.quality.selection.diversity import diverse_order
+from plugin.quality.selection.frame import Int
+from plugin.quality.selection.sampling import Lots
 from plugin.records import Allocation, Arm, Policy, Strategy
 
 SIZE = 60
@@ -16,7 +19,8 @@ FRAME = Frame(
     ids=np.arange(SIZE, dtype=np.int64),
     domains=np.repeat(["large", "middle", "small"], [40, 15, 5]),
     scores={
-        name: np.random.default_rng(n).random(SIZE) for n, name in enumerate(["entropy", "el2n", "joint_uncertainty"])
+        name: np.random.default_rng(n).random(SIZE)
+        for n, name in enumerate(["entropy", "el2n", "joint_uncertainty", "confidence"])
     },
     features={
         name: np.random.default_rng(n).dirichlet(np.full(6, 0.4), SIZE)
@@ -38,6 +42,8 @@ DESIGNS = {
     "facility-location-half-equal": Policy(
         strategy=Strategy.FACILITY_LOCATION, budget=25, control_share=0.4, hard_share=0.5, allocation=Allocation.EQUAL
     ),
+    "k-means": Policy(strategy=Strategy.K_MEANS, budget=25, control_share=0.4),
+    "k-means-half": Policy(strategy=Strategy.K_MEANS, budget=25, control_share=0.4, hard_share=0.5),
     "all-control": Policy(strategy=Strategy.ENTROPY, budget=25, control_share=1.0),
     "no-control": replace(PAPER, control_share=0.0),
 }
@@ -55,6 +61,22 @@ def test_frequencies_match_to_another_digit(policy: Policy) -> None:
 
 
 def check_frequencies(policy: Policy, seeds: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if policy.strategy is Strategy.K_MEANS:
+            fix_the_order(patch)
+        count_draws(policy, seeds)
+
+
+def fix_the_order(patch: pytest.MonkeyPatch) -> None:
+    """The seed draws the order of k-means too, and the probabilities are given the order: one order for all seeds."""
+
+    def always(strategy: Strategy, frame: Frame, group: Int, quota: Int, further: int, _lots: Lots) -> Int:
+        return diverse_order(strategy, frame, group, quota, further, Lots(frame.ids, seed=0))
+
+    patch.setattr(ranking, "diverse_order", always)
+
+
+def count_draws(policy: Policy, seeds: int) -> None:
     stored = np.full(SIZE, np.nan)
     count = np.zeros(SIZE)
     total = []  # Horvitz-Thompson estimates of the number of rows
