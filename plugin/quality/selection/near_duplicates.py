@@ -13,7 +13,10 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import combinations
+from math import ceil
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +24,16 @@ from numpy.typing import NDArray
 from plugin.tokens import token_spans
 
 THRESHOLD = Fraction(9, 10)
+SHARED = 2  # rare tokens that two sets share before they are compared in full
 Tokens = tuple[int, ...]
+
+
+class NearSize(NamedTuple):
+    """Of a size of sets: another size, how many rare tokens are shared with such a set, and among how many first."""
+
+    size: int
+    shared: int
+    prefix: int
 
 
 def token_set(text: str) -> frozenset[str]:
@@ -56,13 +68,13 @@ def near_duplicates(
 
     Returns:
         (N,), True for each text that drops out. Exact, and the same on every machine. Time depends on how
-        often the rarest tokens occur: some 20 microseconds for a short text.
+        often the rarest tokens occur.
 
     Raises:
         ValueError: a threshold outside (0, 1].
 
     Source: the prefix filter of Chaudhuri, Ganti and Kaushik 2006, as in AllPairs (Bayardo, Ma and Srikant 2007)
-    and PPJoin (Xiao et al. 2008).
+    and PPJoin (Xiao et al. 2008), longer by k - 1 as in AdaptJoin (Wang, Li and Feng 2012).
 
     >>> near_duplicates(["play jazz", "stop", "Jazz, play!", "play some jazz"], taken=["Stop."]).tolist()
     [False, True, True, False]
@@ -94,41 +106,58 @@ def _numbered(text: str, numbers: dict[str, int]) -> tuple[int, ...]:
 class _Kept:
     r"""Sets, to be asked for one near another.
 
-    A set is its tokens' ranks in ascending order, the rarest token first. Two sets with :math:`J \ge t` have
-    :math:`\lceil t |A| \rceil` tokens in common at least, and so share one among the first
-    :math:`|A| - \lceil t |A| \rceil + 1` of each. Only sets found by such a rare token are compared in full, and
-    of these only those whose size differs by a factor within [t, 1/t].
+    A set is its tokens' ranks in ascending order, the rarest token first. Two sets with :math:`J \ge t` have at least
+
+    .. math:: o = \lceil t (|A| + |B|) / (1 + t) \rceil
+
+    tokens in common, so that their k rarest common ones are among the first :math:`|A| - o + k` of A and the first
+    :math:`|B| - o + k` of B. Only sets that share such k = `SHARED` tokens are compared in full: one token alone is
+    in a fixed part of all sets, however rare, and would make time grow with the square of their number. Sizes at which
+    only equal sets are near are not looked at: equal sets are looked up whole.
     """
 
     def __init__(self, threshold: Fraction) -> None:
         self._threshold = threshold
         self._equal: set[Tokens] = set()
-        self._with_rare: dict[tuple[int, int], list[Tokens]] = defaultdict(list)  # (size, token)
+        self._sizes: set[int] = set()
+        self._with_rare: dict[Tokens, list[Tokens]] = defaultdict(list)  # (size, k tokens)
+        self._near_sizes: dict[int, list[NearSize]] = {}
 
     def add(self, tokens: Tokens) -> None:
         if tokens in self._equal:
             return
         self._equal.add(tokens)
-        for token in self._prefix(tokens):
-            self._with_rare[len(tokens), token].append(tokens)
+        size = len(tokens)
+        self._sizes.add(size)
+        longest: dict[int, int] = {}  # by k, the longest prefix that a set of another size asks for
+        for near in self._near(size):
+            longest[near.shared] = max(longest.get(near.shared, 0), near.prefix)
+        for shared, prefix in longest.items():
+            for rare in combinations(tokens[:prefix], shared):
+                self._with_rare[size, *rare].append(tokens)
 
     def has_near(self, tokens: Tokens) -> bool:
         return tokens in self._equal or any(self._is_near(tokens, other) for other in self._candidates(tokens))
 
     def _candidates(self, tokens: Tokens) -> Iterator[Tokens]:
-        sizes = range(self._least_common(len(tokens)), int(len(tokens) / self._threshold) + 1)
-        if len(sizes) == 1:  # only an equal set is near
-            return
-        for token in self._prefix(tokens):
-            for size in sizes:
-                yield from self._with_rare.get((size, token), ())
+        for near in self._near(len(tokens)):
+            if near.size in self._sizes:
+                for rare in combinations(tokens[: near.prefix], near.shared):
+                    yield from self._with_rare.get((near.size, *rare), ())
 
-    def _prefix(self, tokens: Tokens) -> Tokens:
-        return tokens[: len(tokens) - self._least_common(len(tokens)) + 1]
+    def _near(self, size: int) -> list[NearSize]:
+        """The sizes of sets that may be near one of this size without being equal to it."""
+        if size not in self._near_sizes:
+            sizes = range(ceil(size * self._threshold), int(size / self._threshold) + 1)
+            self._near_sizes[size] = [near for other in sizes if (near := self._near_size(size, other))]
+        return self._near_sizes[size]
 
-    def _least_common(self, size: int) -> int:
-        """The fewest tokens that a set of this size has in common with one near it: t x size, rounded up."""
-        return -(-size * self._threshold.numerator // self._threshold.denominator)
+    def _near_size(self, size: int, other: int) -> NearSize | None:
+        common = ceil(self._threshold * (size + other) / (1 + self._threshold))
+        if common == size == other:
+            return None
+        shared = min(SHARED, common)
+        return NearSize(other, shared, size - common + shared)
 
     def _is_near(self, one: Tokens, other: Tokens) -> bool:
         common = len(set(one).intersection(other))

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plugin.quality.selection import near_duplicates
-from plugin.quality.selection.near_duplicates import token_set
+from plugin.quality.selection.near_duplicates import Tokens, _Kept, token_set
 
 WORDS = [f"w{number}" for number in range(14)]
 # Long sets over few words, with copies that differ in a word or two: many pairs lie right at the threshold.
@@ -49,6 +49,42 @@ def by_comparing_all(texts: list[str], taken: list[str], threshold: Fraction) ->
 @example(texts=["a b c d e f g h i j", "b c d e f g h i j"], taken=[], threshold=Fraction(9, 10))
 def test_it_finds_what_comparing_all_finds(texts: list[str], taken: list[str], threshold: Fraction) -> None:
     assert near_duplicates(texts, taken, threshold).tolist() == by_comparing_all(texts, taken, threshold)
+
+
+@pytest.mark.parametrize("threshold", [Fraction(9, 10), Fraction(4, 5)])
+@pytest.mark.parametrize("seed", range(5))
+def test_long_texts_that_differ_by_some_words(seed: int, threshold: Fraction) -> None:
+    """Added, left out and changed words around the threshold, at sizes that ask for prefixes of several lengths."""
+    rng = np.random.default_rng(seed)
+    words = np.array([f"w{number}" for number in range(200)])
+    texts = [rng.choice(words, rng.integers(15, 60), replace=False) for _ in range(40)]
+    for source in rng.integers(0, 40, 160):
+        kept = texts[source][rng.random(texts[source].size) > rng.choice([0.0, 0.05, 0.1])]
+        texts.append(rng.permutation(np.union1d(kept, rng.choice(words, rng.integers(0, 5)))))
+    said = [" ".join(texts[row]) for row in rng.permutation(len(texts))]
+    expected = by_comparing_all(said, [], threshold)
+    assert 20 < sum(expected) < 160
+    assert near_duplicates(said, threshold=threshold).tolist() == expected
+
+
+def test_few_pairs_are_compared_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a single shared token, four times as many texts would be sixteen times as many pairs."""
+    rng = np.random.default_rng(0)
+    chance = 1 / np.arange(1, 3001)
+    said = [
+        " ".join(f"w{word}" for word in rng.choice(3000, rng.integers(20, 60), p=chance / chance.sum()))
+        for _ in range(2000)
+    ]
+    compared = []
+    is_near = _Kept._is_near
+
+    def counted(kept: _Kept, one: Tokens, other: Tokens) -> bool:
+        compared.append(1)
+        return is_near(kept, one, other)
+
+    monkeypatch.setattr(_Kept, "_is_near", counted)
+    assert not near_duplicates(said).any()
+    assert len(compared) < len(said)
 
 
 @settings(max_examples=100)
