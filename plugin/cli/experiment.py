@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +22,7 @@ from plugin.experiment import arms, manifest, runner
 from plugin.experiment.estimate import Estimate, calibrate, estimate
 from plugin.experiment.grid import LABELS, POOLS, Grid, Trial
 from plugin.experiment.laboratory import Laboratory, signals_of
+from plugin.experiment.lock import LockedError, locked
 from plugin.experiment.presets import PRESETS, Preset
 from plugin.experiment.results import ResultsError
 from plugin.experiment.satellites import SATELLITES, satellite_trials
@@ -30,7 +34,9 @@ from plugin.formats.record import gold_to_json
 app = typer.Typer(help="Check on public data that selection beats random choice.", no_args_is_help=True)
 
 DEMO_CORPUS = "demo.jsonl"
-EXPECTED = (SourceError, arms.ArmError, manifest.ManifestError, ResultsError, runner.RunError, ValueError)
+EXPECTED = (
+    SourceError, arms.ArmError, manifest.ManifestError, ResultsError, LockedError, runner.RunError, ValueError, OSError,
+)  # fmt: skip
 
 
 @app.command("run")
@@ -41,7 +47,9 @@ def run(
         typer.Option(help="Labelled corpus, a file or a folder of them: PATH or NAME=PATH. May be repeated."),
     ] = None,
     locales: Annotated[str | None, typer.Option(help="Of the corpora, only these: sw-KE,th-TH")] = None,
-    preset: Annotated[str | None, typer.Option(help=f"A grid by name: {', '.join(PRESETS)}.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=f"A grid by name: {', '.join(PRESETS)} (default: core; without a corpus, quick).")
+    ] = None,
     strategies: Annotated[str | None, typer.Option(help="Arms: random,random-2,entropy,el2n:0.2,default")] = None,
     budgets: Annotated[str | None, typer.Option(help="Per cent of the pool: 5,10,20")] = None,
     pools: Annotated[str | None, typer.Option(help=f"Of {', '.join(POOLS)}.")] = None,
@@ -64,7 +72,7 @@ def run(
     """Run the grid of trials that are not in the folder yet. docs/experiment.md has the protocol."""
     team = workers or _cores()
     try:
-        chosen = _preset(preset)
+        chosen = _preset(preset, corpus)
         setup = Setup(trusted=trusted, dev=dev, test=test, epochs=epochs, evaluate_on=evaluate_on, device=device)
         sources = find(corpus or [str(_demo(out))], _words(locales) or None)
         places = [source.place for source in sources]
@@ -83,15 +91,19 @@ def run(
         )
         every = grid.trials()
         names = {trial.arm for trial in every}
-        about = manifest.merge(manifest.read(out), manifest.describe(setup, sources, names, _model_defaults()))
-        trials = runner.left_to_do(every, out)
-        laboratory = Laboratory(setup, {source.place: source for source in sources}, signals_of(names))
-        expected = _estimate(laboratory, trials)
-        _say(expected, len(every), team)
-        if not dry_run and trials:
-            about["runs"].append(manifest.this_run(_command(), _grid_to_json(grid, further), team))
-            manifest.write(out, about)
-            _run(laboratory, trials, out, team, time_limit if time_limit is not None else chosen.time_limit_minutes)
+        now = manifest.describe(setup, sources, names, _model_defaults())
+        with nullcontext() if dry_run else locked(out):
+            about = manifest.merge(manifest.read(out), now)
+            trials = runner.left_to_do(every, out)
+            laboratory = Laboratory(setup, {source.place: source for source in sources}, signals_of(names))
+            expected = _estimate(laboratory, trials)
+            _say(expected, len(every), team)
+            if not dry_run and trials:
+                if about.get("other_code"):
+                    errors.print(f"The folder has trials of other code too; {manifest.NAME} notes it.")
+                about["runs"].append(manifest.this_run(_command(), _grid_to_json(grid, further), team))
+                manifest.write(out, about)
+                _run(laboratory, trials, out, team, time_limit if time_limit is not None else chosen.time_limit_minutes)
     except EXPECTED as error:
         raise CliError(str(error)) from error
     if as_json:
@@ -176,7 +188,7 @@ def _per_cent(one: dict[str, float] | None) -> str:
 
 
 def _run(laboratory: Laboratory, trials: list[Trial], out: Path, workers: int, minutes: float | None) -> None:
-    with progress_bar() as progress:
+    with progress_bar() as progress, _ending_cleanly():
         bar = progress.add_task("trials", total=len(trials))
         try:
             done = runner.run(
@@ -190,6 +202,23 @@ def _run(laboratory: Laboratory, trials: list[Trial], out: Path, workers: int, m
     if done < len(trials):
         errors.print(f"{len(trials) - done} trials are left; the same command goes on from there.")
     errors.print(f"Results are in {out}.")
+
+
+@contextmanager
+def _ending_cleanly() -> Iterator[None]:
+    """What `timeout`, `systemctl stop` and the like send ends a run as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # which alone may set a handler
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _model_defaults() -> dict[str, Any]:
@@ -219,10 +248,11 @@ def _duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60.0:.1f} h"
 
 
-def _preset(name: str | None) -> Preset:
+def _preset(name: str | None, corpus: Sequence[str] | None) -> Preset:
+    """Without a corpus there is the demo corpus alone, and `quick` is what it is for."""
     if name is not None and name not in PRESETS:
         raise CliError(f"no preset is called {name!r}; there is {', '.join(PRESETS)}")
-    return PRESETS[name or "core"]
+    return PRESETS[name or ("core" if corpus else "quick")]
 
 
 def _demo(out: Path) -> Path:

@@ -7,10 +7,13 @@ import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import plugin
 from plugin import __version__
 from plugin.experiment import arms
 from plugin.experiment.setup import Setup
@@ -18,6 +21,7 @@ from plugin.experiment.sources import Source
 
 NAME = "manifest.json"
 FORMAT = 1
+UNKNOWN = "unknown"  # the code of runs that did not say
 _LIBRARIES = ("torch", "numpy", "scipy")
 
 
@@ -33,11 +37,13 @@ def describe(
         "format": FORMAT,
         "setup": setup.to_json(),
         "model": dict(model),
+        "code": code_sha256(),
         "arms": {name: arms.describe(name) for name in sorted(set(arm_names))},
         "corpora": {
             f"{source.corpus}/{source.locale}": {
                 "file": source.path.name,
                 "sha256": source.sha256,
+                "content_sha256": source.content_sha256,
                 "utterances": source.utterances,
             }
             for source in sources
@@ -66,6 +72,8 @@ def read(folder: Path) -> dict[str, Any] | None:
 def merge(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of a folder in which this experiment goes on.
 
+    Other code is no reason to refuse, for most of it decides no result; `other_code` notes what else there was.
+
     Raises:
         ManifestError: other options, other content of a corpus, or an arm (`default`) that means another thing; a
             grid that grew is welcome.
@@ -81,7 +89,7 @@ def merge(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str,
                 )
     for place, corpus in now["corpora"].items():
         known = before["corpora"].get(place, corpus)
-        if known["sha256"] != corpus["sha256"]:
+        if not _digests(known) & _digests(corpus):
             raise ManifestError(f"the folder was begun with another {place} ({known['file']}): name another folder")
     for name, arm in now["arms"].items():
         if before["arms"].get(name, arm) != arm:
@@ -89,7 +97,25 @@ def merge(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str,
                 f"in the folder the arm {name} is {before['arms'][name]}, and now it is {arm}: name another folder"
             )
     joined = {part: {**before[part], **now[part]} for part in ("corpora", "arms")}
-    return {**before, **joined}
+    other = {*before.get("other_code", ()), before.get("code", UNKNOWN)} - {now["code"]} if before["runs"] else set()
+    noted = {"other_code": sorted(other)} if other else {}
+    return {**before, **joined, "code": now["code"], **noted}
+
+
+@lru_cache(maxsize=1)
+def code_sha256() -> str:
+    """Of the source of all of `plugin`, names and content: trials of one hash were made by the same code."""
+    root = Path(plugin.__file__).parent
+    found = sha256()
+    for path in sorted(root.rglob("*.py")):
+        content = path.read_bytes()
+        found.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
+    return found.hexdigest()
+
+
+def _digests(corpus: Mapping[str, Any]) -> set[str]:
+    """Of the file and of what it holds compressed; older manifests have the first alone."""
+    return {corpus[name] for name in ("sha256", "content_sha256") if name in corpus}
 
 
 def write(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -107,6 +133,7 @@ def this_run(command: str, grid: Mapping[str, Any], workers: int) -> dict[str, A
         "command": command,
         "grid": grid,
         "workers": workers,
+        "code": code_sha256(),
         "versions": {"assay": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
         "machine": f"{platform.system()} {platform.machine()}",

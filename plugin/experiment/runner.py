@@ -46,10 +46,12 @@ def run(
 ) -> int:
     """Run those trials; how many were done. What a time limit or Ctrl-C leaves is for the next run.
 
-    A training that has begun is finished first, then its worker stops.
+    At the time limit each worker finishes the trial that it has begun, the seed model of its world included. After
+    Ctrl-C or an error it has 20 seconds for that, all workers together; then it is killed, and that trial is lost.
 
     Raises:
         RunError: a worker failed or was killed.
+        OSError: a result cannot be written; those of trials that ended later are lost.
     """
     results.repair(folder)
     team = _Team(laboratory, trials, workers)
@@ -71,6 +73,7 @@ class _Team:
         self._stop: Event = context.Event()
         for unit in [*work_units, *[None] * size]:
             self._tasks.put(unit)
+        self._failure: OSError | None = None
         with one_thread():
             self._processes = [
                 context.Process(target=work, args=(laboratory, self._tasks, self._reports, self._stop), daemon=True)
@@ -86,7 +89,9 @@ class _Team:
                 self._stop.set()
             match self._next_report():
                 case Finished(result):
-                    results.append(folder, result)
+                    self._keep(folder, result)
+                    if self._failure:
+                        raise self._failure
                     done += 1
                     on_result(result)
                 case Failed(reason, details):
@@ -97,9 +102,17 @@ class _Team:
                     self._check()
         return done
 
-    def _next_report(self) -> Report | None:
+    def _keep(self, folder: Path, result: dict[str, Any]) -> None:
+        """Nothing more is written after a write that failed."""
+        if self._failure is None:
+            try:
+                results.append(folder, result)
+            except OSError as error:
+                self._failure = error
+
+    def _next_report(self, seconds: float = _LOOK_SECONDS) -> Report | None:
         try:
-            return self._reports.get(timeout=_LOOK_SECONDS)
+            return self._reports.get(timeout=seconds)
         except queue.Empty:
             return None
 
@@ -116,20 +129,34 @@ class _Team:
         """Let trainings that have begun come to their end, and keep what they gave; but not wait for ever."""
         self._stop.set()
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        for process in self._processes:
+        try:
             # A process does not end while its reports are unread.
-            while process.is_alive() and time.monotonic() < deadline:
+            while any(process.is_alive() for process in self._processes) and time.monotonic() < deadline:
                 match self._next_report():
                     case Finished(result):
-                        results.append(folder, result)
-            _end(process)
-        for one in (self._tasks, self._reports):
-            one.cancel_join_thread()
-            one.close()
+                        self._keep(folder, result)
+            self._drain(folder)
+        finally:
+            for process in self._processes:
+                _end(process)
+            for one in (self._tasks, self._reports):
+                one.cancel_join_thread()
+                one.close()
+        if self._failure:
+            raise self._failure
+
+    def _drain(self, folder: Path) -> None:
+        """What processes said before they ended; one that has not ended may be in the middle of a report."""
+        while not any(process.is_alive() for process in self._processes):
+            match self._next_report(0.0):
+                case Finished(result):
+                    self._keep(folder, result)
+                case None:
+                    return
 
 
 def _end(process: SpawnProcess) -> None:
     if process.is_alive():
-        process.terminate()
+        process.kill()  # it does not heed SIGTERM
     process.join()
     process.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,8 @@ from plugin.corpora.folder import file_sha256
 from plugin.corpora.readers import is_corpus_name, read_corpus
 from plugin.formats.record import LabelledUtterance
 
+_BLOCK = 2**20
+
 
 class SourceError(ValueError):
     """A corpus cannot be used: which, and what to do."""
@@ -22,13 +25,15 @@ class SourceError(ValueError):
 class Source:
     """One locale of a corpus: `utterances` usable rows in the file at `path`, or there and in `more` files.
 
-    `sha256` is the file's own, or that of the digests of all files, each on a line.
+    `sha256` is the file's own, or that of the digests of all files, each on a line; `content_sha256` the same of what
+    a compressed file holds, which is the same corpus however it was compressed.
     """
 
     corpus: str
     locale: str
     path: Path
     sha256: str
+    content_sha256: str
     utterances: int
     more: tuple[Path, ...] = ()
 
@@ -129,10 +134,23 @@ def _add(part: _Part, others: list[_Part], place: tuple[str, str]) -> None:
 
 
 def _source(place: tuple[str, str], parts: list[_Part]) -> Source:
-    digests = [file_sha256(part.path) for part in parts]
-    digest = digests[0] if len(digests) == 1 else sha256("\n".join(digests).encode()).hexdigest()
+    digest, content = (_joined([of(part.path) for part in parts]) for of in (file_sha256, _content_sha256))
     first, *more = (part.path for part in parts)
-    return Source(*place, first, digest, sum(part.utterances for part in parts), tuple(more))
+    return Source(*place, first, digest, content, sum(part.utterances for part in parts), tuple(more))
+
+
+def _joined(digests: list[str]) -> str:
+    return digests[0] if len(digests) == 1 else sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _content_sha256(path: Path) -> str:
+    if path.suffix != ".gz":
+        return file_sha256(path)
+    found = sha256()
+    with gzip.open(path) as file:
+        while block := file.read(_BLOCK):
+            found.update(block)
+    return found.hexdigest()
 
 
 def _stem(file: Path) -> str:

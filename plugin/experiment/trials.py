@@ -36,6 +36,7 @@ def run_trial(laboratory: Laboratory, trial: Trial) -> dict[str, Any]:
         "trial": trial.to_json(),
         "size": len(added),
         "pool_size": chosen.pool_size,
+        "dropped": world.dropped,
         "errors": errors_of(counts),
         "selected": describe(world, chosen.rows) | ({"played": list(chosen.played)} if chosen.played else {}),
         "seconds": {

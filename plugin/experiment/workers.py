@@ -61,7 +61,8 @@ def one_thread() -> Iterator[None]:
 
 def work(laboratory: Laboratory, tasks: Queue[Sequence[Trial] | None], reports: Queue[Report], stop: Event) -> None:
     """The life of a worker: units of trials until there is none, or `stop` is set."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the parent says when to stop
+    for sent_to_all in (signal.SIGINT, signal.SIGTERM):  # by a terminal, by `timeout`; the parent says when to stop
+        signal.signal(sent_to_all, signal.SIG_IGN)
     try:
         while (unit := _next_unit(tasks, stop)) is not None:
             _run_unit(laboratory, unit, reports, stop)

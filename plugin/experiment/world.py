@@ -47,7 +47,10 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`seconds` says what the seed model's training cost, and its prediction and scores of the whole pool."""
+    """`seconds` says what the seed model's training cost, and its prediction and scores of the whole pool.
+
+    `dropped` counts the repeated texts that the split left out.
+    """
 
     seed: int
     trusted: list[LabelledUtterance]
@@ -58,6 +61,7 @@ class World:
     prediction: Prediction
     labelled: Labelled
     seconds: dict[str, float]
+    dropped: dict[str, int]
 
     @property
     def size(self) -> int:
@@ -179,6 +183,7 @@ def make_world(rows: Sequence[LabelledUtterance], setup: Setup, seed: int, train
         prediction=prediction,
         labelled=labelled,
         seconds={"seed_model": trained - begun, "score": scored - trained},
+        dropped=split.dropped,
     )
 
 

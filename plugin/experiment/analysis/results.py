@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 import re
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
+
+from plugin.experiment.results import ResultsError, content, files
 
 CORE = ("corpus", "locale", "seed", "pool", "labels", "noise", "budget", "arm")
 ALL = "*"  # the key of what is counted over all domains
@@ -168,10 +168,12 @@ def read_results(directory: Path) -> Results:
     was cut off) is counted and left out; of a trial that was run twice the last line counts.
 
     Raises:
-        NoResultsError: no file of results, or no trial in them.
+        NoResultsError: no file of results, a damaged one, or no trial in them.
     """
-    files = [*(directory / "results").glob("*.jsonl"), *(directory / "results").glob("*.jsonl.gz")]
-    lines = [line for path in sorted(files) for line in _content(path).split(b"\n")]
+    try:
+        lines = [line for path in files(directory) for line in content(path).split(b"\n")]
+    except ResultsError as error:
+        raise NoResultsError(str(error)) from None
     rows, unreadable = [], 0
     for line in filter(bytes.strip, lines):
         try:
@@ -184,16 +186,6 @@ def read_results(directory: Path) -> Results:
             "run `assay experiment run` first, or name its --out folder"
         )
     return results_from(rows, manifest=_manifest(directory), unreadable=unreadable)
-
-
-def _content(path: Path) -> bytes:
-    """Raises NoResultsError where a compressed file is cut off: nothing behind the cut can be told."""
-    if path.suffix != ".gz":
-        return path.read_bytes()
-    try:
-        return gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise NoResultsError(f"{path} is damaged ({error}): delete it, or bring it again") from None
 
 
 def results_from(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import json
 import multiprocessing
+import os
+import shutil
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,11 +19,15 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from plugin.cli.experiment import _ending_cleanly, _preset
 from plugin.cli.main import app
 from plugin.experiment import manifest, results, runner
+from plugin.experiment.analysis import read_results
 from plugin.experiment.estimate import Estimate, Speed, estimate
 from plugin.experiment.grid import Grid, Trial, trial_from_json
 from plugin.experiment.laboratory import Laboratory
+from plugin.experiment.lock import LockedError, locked
+from plugin.experiment.presets import PRESETS
 from plugin.experiment.setup import Setup
 from plugin.experiment.sources import SourceError, find
 from tests.unit.experiment.corpora import CORPUS, LOCALES, Killed, write_corpora
@@ -158,7 +167,93 @@ def test_a_damaged_line_with_others_after_it_is_named(tmp_path: Path) -> None:
         results.done(tmp_path)
 
 
+def test_compressed_results_count_as_done_and_the_run_goes_on_beside_them(
+    fresh: Laboratory, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished / results.FOLDER, tmp_path / results.FOLDER)
+    path = results.path_of(tmp_path, grid(fresh).trials()[0].world)
+    packed = path.with_name(f"{path.name}.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    first = json.loads(path.read_bytes().splitlines()[0])
+    path.unlink()
+    assert runner.left_to_do(grid(fresh).trials(), tmp_path) == []
+    assert lines(tmp_path) == lines(finished)
+    results.append(tmp_path, {**first, "size": 12345})
+    assert path.exists()
+    key = trial_from_json(first["trial"]).key
+    assert lines(tmp_path)[key]["size"] == 12345
+    assert {trial.size for trial in read_results(tmp_path).trials} > {12345}
+    packed.write_bytes(packed.read_bytes()[:-9])
+    with pytest.raises(results.ResultsError, match=r"gz is damaged"):
+        results.done(tmp_path)
+
+
+def test_a_write_that_fails_leaves_the_file_as_it_was(
+    fresh: Laboratory, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, another = list(results.read(finished))[:2]
+    results.append(tmp_path, result)
+    path = results.path_of(tmp_path, trial_from_json(result["trial"]).world)
+    before = path.read_bytes()
+
+    def full(_: int) -> None:
+        assert path.stat().st_size > len(before)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="a result cannot be written: No space left"):
+        results.append(tmp_path, another)
+    assert path.read_bytes() == before
+
+
+def test_after_a_write_that_failed_nothing_is_written(
+    fresh: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def full(_: Path, result: dict[str, Any]) -> None:
+        tried.append(result)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(results, "append", full)
+    with pytest.raises(OSError, match="No space left"):
+        runner.run(fresh, grid(fresh, seeds=range(20)).trials(), tmp_path, workers=2)
+    assert len(tried) == 1
+
+
+def test_one_run_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "out"),
+        pytest.raises(LockedError, match=r"another run is writing to .*out"),
+        locked(tmp_path / "out"),
+    ):
+        raise AssertionError("two had the lock")
+    with locked(tmp_path / "out"):
+        pass
+
+
 # Sources
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_corpus_is_the_same_however_it_was_compressed(tmp_path: Path, compress: bool) -> None:
+    folder = write_corpora(tmp_path / "tiny", LOCALES[:1])
+    (plain,) = find([str(folder)])
+    path = plain.path
+    packed = path.with_name(f"{path.name}.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    (source,) = find([str(folder)])
+    assert source.place == plain.place
+    assert source.sha256 != plain.sha256 == source.content_sha256 == plain.content_sha256
+    # As older manifests have it: the hash of the file alone, whichever it was.
+    before, now = (source, plain) if compress else (plain, source)
+    old = manifest.merge(None, manifest.describe(Setup(), [before], ["random"], {}))
+    assert manifest.merge(old, manifest.describe(Setup(), [now], ["random"], {}))
+    for corpus in old["corpora"].values():
+        del corpus["content_sha256"]
+    again = manifest.merge(old, manifest.describe(Setup(), [before], ["random"], {}))
+    assert again["corpora"]["tiny/aa-AA"]["content_sha256"] == plain.sha256
 
 
 def test_a_folder_gives_the_locales_asked_for_in_that_order(tmp_path: Path) -> None:
@@ -217,7 +312,8 @@ def test_a_grid_may_grow_in_its_folder(fresh: Laboratory, tmp_path: Path) -> Non
 
 
 def other_corpus(values: dict[str, Any]) -> None:
-    values["corpora"][f"{CORPUS}/{LOCALES[0]}"]["sha256"] = "0" * 64
+    for name in ("sha256", "content_sha256"):
+        values["corpora"][f"{CORPUS}/{LOCALES[0]}"][name] = "0" * 64
 
 
 def other_default(values: dict[str, Any]) -> None:
@@ -249,6 +345,20 @@ def test_another_experiment_is_refused(
     change(now)
     with pytest.raises(manifest.ManifestError, match=reason):
         manifest.merge(before, now)
+
+
+def test_a_mix_of_code_is_noted(fresh: Laboratory) -> None:
+    first = manifest.merge(None, about(fresh))
+    run = manifest.this_run("assay", {}, 1)
+    assert run["code"] == first["code"] == manifest.code_sha256()
+    first["runs"].append(run)
+    assert "other_code" not in manifest.merge(first, about(fresh))
+    mixed = manifest.merge(first, {**about(fresh), "code": "another"})
+    assert (mixed["code"], mixed["other_code"]) == ("another", [first["code"]])
+    mixed["runs"].append(run)
+    assert manifest.merge(mixed, about(fresh))["other_code"] == ["another"]
+    del first["code"]
+    assert manifest.merge(first, about(fresh))["other_code"] == ["unknown"]
 
 
 def test_the_device_makes_no_other_experiment(fresh: Laboratory) -> None:
@@ -324,6 +434,27 @@ def test_the_command_runs_a_grid_and_goes_on_from_there(tmp_path: Path) -> None:
     refused = assay(*words, "--trusted", 31)
     assert refused.exit_code
     assert "trusted 30, not 31" in str(refused.exception)
+
+
+def test_the_grid_is_quick_where_there_is_the_demo_corpus_alone() -> None:
+    assert _preset(None, None) is PRESETS["quick"]
+    assert _preset(None, ["massive"]) is PRESETS["core"]
+    assert _preset("core", None) is PRESETS["core"]
+
+
+def test_a_folder_that_another_run_writes_to_is_refused(tmp_path: Path) -> None:
+    words = ("--corpus", write_corpora(tmp_path / "tiny"), "--out", tmp_path / "out", "--trusted", 30, "--seeds", 1)
+    with locked(tmp_path / "out"):
+        done = assay(*words)
+    assert "another run is writing to" in str(done.exception)
+    assert not (tmp_path / "out" / manifest.NAME).exists()
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), _ending_cleanly():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(

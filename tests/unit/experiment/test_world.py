@@ -357,4 +357,5 @@ def test_a_result_describes_what_was_selected(world: World, laboratory: Laborato
 def test_the_analysis_reads_what_a_trial_measured(result: dict[str, Any]) -> None:
     (read,) = results_from([result]).trials
     assert result["select_peak_mb"] > 0
+    assert set(result["dropped"]) == {"dev", "train"}
     assert (read.peak_rss_mb, read.select_peak_mb) == (result["peak_rss_mb"], result["select_peak_mb"])
