@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from plugin.cli.errors import CliError
+from plugin.cli.experiment_options import command, cores, each_of, grid_to_json, shares, words
 from plugin.cli.output import console, errors, print_json, print_table, progress_bar
 from plugin.corpora.demo import demo_corpus
 from plugin.corpora.folder import write_json_lines
@@ -70,22 +69,22 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Run the grid of trials that are not in the folder yet. docs/experiment.md has the protocol."""
-    team = workers or _cores()
+    team = workers or cores()
     try:
         chosen = _preset(preset, corpus)
         setup = Setup(trusted=trusted, dev=dev, test=test, epochs=epochs, evaluate_on=evaluate_on, device=device)
-        sources = find(corpus or [str(_demo(out))], _words(locales) or None)
+        sources = find(corpus or [str(_demo(out))], words(locales) or None)
         places = [source.place for source in sources]
         draws = range(seeds or chosen.seeds)
-        further = tuple(SATELLITES) if satellites == "all" else _words(satellites) or chosen.satellites
+        further = tuple(SATELLITES) if satellites == "all" else words(satellites) or chosen.satellites
         grid = Grid(
             places=places,
             seeds=draws,
-            pools=_each_of(_words(pools) or chosen.pools, POOLS, "pool"),
-            labels=_each_of(_words(labels) or chosen.labels, LABELS, "labels"),
-            budgets=_shares(budgets) or chosen.budgets,
-            arms=_words(strategies) or chosen.arms,
-            further_budgets=chosen.further_budgets if further_budgets is None else _shares(further_budgets),
+            pools=each_of(words(pools) or chosen.pools, POOLS, "pool"),
+            labels=each_of(words(labels) or chosen.labels, LABELS, "labels"),
+            budgets=shares(budgets) or chosen.budgets,
+            arms=words(strategies) or chosen.arms,
+            further_budgets=chosen.further_budgets if further_budgets is None else shares(further_budgets),
             baselines=chosen.baselines if baselines is None else baselines,
             satellites=satellite_trials(further, places, draws),
         )
@@ -101,7 +100,7 @@ def run(
             if not dry_run and trials:
                 if about.get("other_code"):
                     errors.print(f"The folder has trials of other code too; {manifest.NAME} notes it.")
-                about["runs"].append(manifest.this_run(_command(), _grid_to_json(grid, further), team))
+                about["runs"].append(manifest.this_run(command(), grid_to_json(grid, further), team))
                 manifest.write(out, about)
                 _run(laboratory, trials, out, team, time_limit if time_limit is not None else chosen.time_limit_minutes)
     except EXPECTED as error:
@@ -265,57 +264,3 @@ def _demo(out: Path) -> Path:
         except TemplatesError as error:
             raise CliError(f"{error}; or name a corpus: --corpus PATH") from error
     return path
-
-
-def _words(text: str | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(word.strip() for word in (text or "").split(",") if word.strip()))
-
-
-def _shares(text: str | None) -> tuple[float, ...]:
-    try:
-        shares = tuple(float(word) for word in _words(text))
-    except ValueError:
-        raise CliError(f"budgets are per cents of the pool, such as 5,10,20, not {text!r}") from None
-    if any(not 0.0 < share <= 100.0 for share in shares):
-        raise CliError(f"a budget must lie in (0, 100] per cent of the pool: {text}")
-    return shares
-
-
-def _each_of(words: tuple[str, ...], known: tuple[str, ...], name: str) -> tuple[str, ...]:
-    for word in words:
-        if word not in known:
-            raise CliError(f"{name} {word!r} is not one of {', '.join(known)}")
-    return words
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _grid_to_json(grid: Grid, satellites: Sequence[str]) -> dict[str, Any]:
-    return {
-        "places": [list(place) for place in grid.places],
-        "seeds": list(grid.seeds),
-        **{name: list(getattr(grid, name)) for name in ("pools", "labels", "budgets", "arms", "further_budgets")},
-        "baselines": grid.baselines,
-        "satellites": list(satellites),
-    }
-
-
-def _command() -> str:
-    """As it was given, files by name alone: the folder they were in says nothing elsewhere."""
-    words, given = [], iter(sys.argv[1:])
-    for word in given:
-        option, sign, value = word.partition("=")
-        if word in ("--corpus", "--out"):
-            words.append(f"{word} {_file_name(next(given, ''))}")
-        elif sign and option in ("--corpus", "--out"):
-            words.append(f"{option} {_file_name(value)}")
-        else:
-            words.append(word)
-    return " ".join(["assay", *words])
-
-
-def _file_name(value: str) -> str:
-    name, sign, path = value.rpartition("=")
-    return f"{name}{sign}{Path(path).name}"
