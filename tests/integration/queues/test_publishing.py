@@ -12,6 +12,7 @@ from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.simulated_annotator import SimulatedAnnotator
 from plugin.records import Hypothesis
 from plugin.services import queues
+from plugin.services.queues import publishing
 from plugin.services.tidying import tidy
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.queues.conftest import INSTANCE, NOW, music, planned, publish_all, refresh, served
@@ -93,7 +94,7 @@ def test_a_crash_before_the_rows_are_written_leaves_nothing_double(
         raise LabelStudioError("write", None, "crashed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(queues, "write_plan", crash)
+        patch.setattr(publishing, "write_plan", crash)
         with pytest.raises(LabelStudioError):
             publish_all(transaction, server)
     publish_all(transaction, server)

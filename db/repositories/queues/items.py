@@ -1,0 +1,83 @@
+"""What a queue is to show: the items of its round, and those that its open tasks show."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import Feature, QueueTask, SelectionItemRow, SelectionRow, UtteranceRevision, UtteranceRow
+
+# What a task shows of a record, and a revision may change.
+REVISED = ("text", "domain", "intent", "slots", "nlu_score")
+
+
+class PlannedItem(NamedTuple):
+    """A selected utterance as its queue will show it."""
+
+    utterance_id: int
+    revision: int
+    external_id: str
+    source: str
+    text: str
+    domain: str
+    intent: str
+    slots: list[list[Any]]
+    nlu_score: float | None
+    domain_probs: bytes | None
+    intent_probs: bytes | None
+
+
+def _shown_columns() -> tuple[Any, ...]:
+    return (
+        UtteranceRow.id, UtteranceRow.revision, UtteranceRow.external_id, UtteranceRow.source, UtteranceRow.text,
+        UtteranceRow.domain, UtteranceRow.intent, UtteranceRow.slots, UtteranceRow.nlu_score,
+    )  # fmt: skip
+
+
+def planned_items(session: Session, selection: SelectionRow, domain: str) -> list[PlannedItem]:
+    """A domain's items in rank order. A record that was revised since is left out until the next round."""
+    feature = (
+        (Feature.utterance_id == UtteranceRow.id)
+        & (Feature.revision == UtteranceRow.revision)
+        & (Feature.model_version_id == selection.model_version_id)
+    )
+    same = (UtteranceRow.id == SelectionItemRow.utterance_id) & (UtteranceRow.revision == SelectionItemRow.revision)
+    query = (
+        select(*_shown_columns(), Feature.domain_probs, Feature.intent_probs)
+        .select_from(SelectionItemRow)
+        .join(UtteranceRow, same)
+        .outerjoin(Feature, feature)
+        .where(SelectionItemRow.selection_id == selection.id, SelectionItemRow.domain == domain)
+        .order_by(SelectionItemRow.rank)
+    )
+    return [PlannedItem._make(row) for row in session.execute(query)]
+
+
+def open_items(session: Session, queue_id: int, version_id: int) -> dict[int, PlannedItem]:
+    """What the open tasks of a queue show, by utterance: a record that was revised since, as it was then."""
+    feature = (
+        (Feature.utterance_id == QueueTask.utterance_id)
+        & (Feature.revision == QueueTask.revision)
+        & (Feature.model_version_id == version_id)
+    )
+    earlier = (UtteranceRevision.utterance_id == QueueTask.utterance_id) & (
+        UtteranceRevision.revision == QueueTask.revision
+    )
+    query = (
+        select(
+            *_shown_columns(), Feature.domain_probs, Feature.intent_probs, QueueTask.revision, UtteranceRevision.content
+        )
+        .select_from(QueueTask)
+        .join(UtteranceRow, UtteranceRow.id == QueueTask.utterance_id)
+        .outerjoin(UtteranceRevision, earlier)
+        .outerjoin(Feature, feature)
+        .where(QueueTask.queue_id == queue_id, QueueTask.state.in_(["published", "leaving"]))
+    )
+    items: dict[int, PlannedItem] = {}
+    for *columns, revision, content in session.execute(query):
+        item = PlannedItem._make(columns)
+        then = {name: content[name] for name in REVISED} if content else {}
+        items[item.utterance_id] = item._replace(revision=revision, **then)
+    return items

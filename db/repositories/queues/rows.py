@@ -1,0 +1,119 @@
+"""Queues themselves: which there are, and what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import exists, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db.models import Queue, QueueTask, SelectionRow
+
+
+def ensure(session: Session, instance: str, locale: str, domains: Iterable[str]) -> Sequence[Queue]:
+    """The queues of these domains, made where they lack, and marked dirty."""
+    rows = [{"instance": instance, "locale": locale, "domain": domain} for domain in sorted(domains)]
+    if rows:
+        statement = insert(Queue).values(rows)
+        session.execute(
+            statement.on_conflict_do_update(index_elements=["instance", "locale", "domain"], set_={"dirty": True})
+        )
+    return of_locale(session, instance, locale)
+
+
+def mark_dirty(session: Session, instance: str, locale: str) -> None:
+    session.execute(update(Queue).where(Queue.instance == instance, Queue.locale == locale).values(dirty=True))
+
+
+def of_locale(session: Session, instance: str, locale: str) -> Sequence[Queue]:
+    return session.scalars(
+        select(Queue).where(Queue.instance == instance, Queue.locale == locale).order_by(Queue.domain)
+    ).all()
+
+
+def every(session: Session, instance: str) -> Sequence[Queue]:
+    return session.scalars(select(Queue).where(Queue.instance == instance).order_by(Queue.locale, Queue.domain)).all()
+
+
+def get(session: Session, queue_id: int) -> Queue | None:
+    return session.get(Queue, queue_id)
+
+
+def by_project(session: Session, instance: str, project_id: int) -> Queue | None:
+    return session.scalars(
+        select(Queue).where(Queue.instance == instance, Queue.project_id == project_id)
+    ).one_or_none()
+
+
+def dirty_ids(session: Session, instance: str) -> list[int]:
+    query = select(Queue.id).where(Queue.instance == instance, Queue.dirty, Queue.state == "active")
+    return list(session.scalars(query.order_by(Queue.id)))
+
+
+def untidy_ids(session: Session, instance: str, published_since: datetime) -> list[int]:
+    """Queues with leaving tasks, and those into which an import may still be going on."""
+    leaving = exists().where(QueueTask.queue_id == Queue.id, QueueTask.state == "leaving")
+    query = select(Queue.id).where(Queue.instance == instance, Queue.project_id.is_not(None))
+    return list(session.scalars(query.where(leaving | (Queue.published_at > published_since)).order_by(Queue.id)))
+
+
+def set_dirty(session: Session, queue_id: int) -> None:
+    session.execute(update(Queue).where(Queue.id == queue_id).values(dirty=True))
+
+
+def set_project(session: Session, queue_id: int, project_id: int) -> None:
+    session.execute(update(Queue).where(Queue.id == queue_id).values(project_id=project_id))
+
+
+def forget_project(session: Session, queue_id: int) -> None:
+    """The project was deleted: what was annotated stays so, the rest is open to be published again."""
+    session.execute(update(Queue).where(Queue.id == queue_id).values(project_id=None, collected_until=None, dirty=True))
+    session.execute(
+        update(QueueTask)
+        .where(QueueTask.queue_id == queue_id, QueueTask.state != "annotated")
+        .values(state="removed", task_id=None, state_since=func.clock_timestamp())
+    )
+
+
+def set_collected_until(session: Session, queue_id: int, until: datetime) -> None:
+    session.execute(
+        update(Queue)
+        .where(Queue.id == queue_id)
+        .values(collected_until=func.greatest(func.coalesce(Queue.collected_until, until), until))
+    )
+
+
+def set_published(session: Session, queue_id: int, selection_id: int, at: datetime) -> None:
+    """The queue shows this selection; it stays dirty when a newer round came in between."""
+    newest = (
+        select(func.max(SelectionRow.id)).where(SelectionRow.locale == Queue.locale).correlate(Queue).scalar_subquery()
+    )
+    session.execute(
+        update(Queue)
+        .where(Queue.id == queue_id)
+        .values(selection_id=selection_id, published_at=at, dirty=newest != selection_id)
+    )
+
+
+class QueueCounts(NamedTuple):
+    queue: Queue
+    published: int
+    annotated: int
+    leaving: int
+
+
+def counts(session: Session) -> list[QueueCounts]:
+    """Per queue: tasks that wait or are annotated, those that are annotated, and those that go as soon as they may."""
+    published = func.count().filter(QueueTask.state.in_(["published", "annotated"]))
+    done = func.count().filter(QueueTask.state == "annotated")
+    leaving = func.count().filter(QueueTask.state == "leaving")
+    query = (
+        select(Queue, published, done, leaving)
+        .outerjoin(QueueTask, QueueTask.queue_id == Queue.id)
+        .group_by(Queue.id)
+        .order_by(Queue.locale, Queue.domain)
+    )
+    return [QueueCounts(*row) for row in session.execute(query)]

@@ -1,0 +1,17 @@
+"""The queues of Label Studio: what a round selected becomes what annotators are served."""
+
+from plugin.services.queues.plans import Plan, read_plan, write_plan
+from plugin.services.queues.publishing import Published, Webhook, dirty, publish
+from plugin.services.queues.showing import label_set, open_external_ids
+
+__all__ = [
+    "Plan",
+    "Published",
+    "Webhook",
+    "dirty",
+    "label_set",
+    "open_external_ids",
+    "publish",
+    "read_plan",
+    "write_plan",
+]

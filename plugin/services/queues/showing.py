@@ -1,0 +1,74 @@
+"""What a queue shows of an utterance, and which labels it lets a person choose."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from sqlalchemy.orm import Session
+
+from db.models import Queue, SelectionRow
+from db.repositories import models
+from db.repositories import queues as queue_rows
+from db.repositories.queues import PlannedItem
+from plugin.label_studio.queues import LabelSet, QueueTask
+from plugin.label_studio.screen import domain_problem, name_problem
+from plugin.records import Hypothesis, Slot
+from plugin.services.reasons import sentence
+
+log = logging.getLogger(__name__)
+
+
+def reasons(session: Session, selection: SelectionRow) -> Callable[[PlannedItem], str]:
+    """The sentence of every item, from what the model of its round says of it."""
+    version = models.get(session, selection.model_version_id)
+    assert version is not None
+    vocabulary, replicates = version.vocabulary, version.replicates
+    return lambda item: sentence(item, vocabulary, replicates)
+
+
+def to_shown(item: PlannedItem, rank_code: float, reason: str) -> QueueTask:
+    slots = tuple(sorted(Slot(start, end, label) for start, end, label in item.slots))
+    return QueueTask(
+        utterance_id=item.utterance_id,
+        text=item.text,
+        hypothesis=Hypothesis(item.domain, item.intent, slots),
+        reason=reason,
+        rank_code=rank_code,
+        columns={"record": item.external_id, "source": item.source},
+    )
+
+
+def label_set(session: Session, locale: str) -> LabelSet:
+    """All that a person may choose in this locale: what hypotheses, gold data and models know, and can be shown."""
+    return to_label_set(*queue_rows.label_sets(session, locale))
+
+
+def to_label_set(pairs: Iterable[tuple[str, str]], slots: Iterable[str]) -> LabelSet:
+    intents: dict[str, list[str]] = defaultdict(list)
+    for domain, intent in sorted(pairs):
+        if not domain_problem(domain) and not name_problem(intent):
+            intents[domain].append(intent)
+    return LabelSet(intents=dict(intents), slots=sorted(slot for slot in slots if not name_problem(slot)))
+
+
+def unshowable(item: PlannedItem) -> list[str]:
+    """The labels of an item that Label Studio cannot show."""
+    found = [f"domain {item.domain!r}"] if domain_problem(item.domain) else []
+    found += [f"intent {item.intent!r}"] if name_problem(item.intent) else []
+    return found + sorted({f"slot {label!r}" for _, _, label in item.slots if name_problem(label)})
+
+
+def without_unshowable(items: Sequence[PlannedItem], locale: str) -> list[PlannedItem]:
+    counts = Counter(label for item in items for label in unshowable(item))
+    for label, count in sorted(counts.items()):
+        log.warning("%s of %s: Label Studio cannot show it; %d utterances are left out", label, locale, count)
+    return [item for item in items if not unshowable(item)]
+
+
+def open_external_ids(session: Session, queue: Queue) -> dict[int, str]:
+    """Utterance id -> its record's own id, of the tasks that a queue still serves."""
+    version = models.champion(session, queue.locale)
+    items = queue_rows.open_items(session, queue.id, version.id if version else 0)
+    return {utterance_id: item.external_id for utterance_id, item in items.items()}
