@@ -60,7 +60,7 @@ def test_an_annotator_accepts_fixes_and_rejects(
             screen = annotator.see(text)
             assert (screen.domain, screen.intent) == (DOMAIN, heard[text].intent)
             assert sorted(screen.slots) == sorted(heard[text].slots)
-            assert screen.reason.startswith("The assistant understood music")
+            assert screen.reason.startswith("The five models ")
             if text == RIGHT.text:
                 page.screenshot(path=tmp_path / "queue.png")  # the README's picture
             answer(annotator, text)

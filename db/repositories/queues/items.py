@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db.models import Feature, QueueTask, SelectionItemRow, SelectionRow, UtteranceRevision, UtteranceRow
+from db.models import Feature, QueueTask, Score, SelectionItemRow, SelectionRow, UtteranceRevision, UtteranceRow
+
+Column = InstrumentedAttribute[int]
 
 # What a task shows of a record, and a revision may change.
 REVISED = ("text", "domain", "intent", "slots", "nlu_score")
@@ -27,28 +29,36 @@ class PlannedItem(NamedTuple):
     nlu_score: float | None
     domain_probs: bytes | None
     intent_probs: bytes | None
+    mutual_information: float | None
+    token_entropy_max: float | None
 
 
 def _shown_columns() -> tuple[Any, ...]:
     return (
         UtteranceRow.id, UtteranceRow.revision, UtteranceRow.external_id, UtteranceRow.source, UtteranceRow.text,
         UtteranceRow.domain, UtteranceRow.intent, UtteranceRow.slots, UtteranceRow.nlu_score,
+        Feature.domain_probs, Feature.intent_probs, Score.mutual_information, Score.token_entropy_max,
     )  # fmt: skip
+
+
+def _said_of(
+    model: type[Feature] | type[Score], utterance_id: Column, revision: Column, version_id: int
+) -> ColumnElement[bool]:
+    """The row of what a model version said of a revision."""
+    same = (model.utterance_id == utterance_id) & (model.revision == revision)
+    return same & (model.model_version_id == version_id)
 
 
 def planned_items(session: Session, selection: SelectionRow, domain: str) -> list[PlannedItem]:
     """A domain's items in rank order. A record that was revised since is left out until the next round."""
-    feature = (
-        (Feature.utterance_id == UtteranceRow.id)
-        & (Feature.revision == UtteranceRow.revision)
-        & (Feature.model_version_id == selection.model_version_id)
-    )
+    version_id = selection.model_version_id
     same = (UtteranceRow.id == SelectionItemRow.utterance_id) & (UtteranceRow.revision == SelectionItemRow.revision)
     query = (
-        select(*_shown_columns(), Feature.domain_probs, Feature.intent_probs)
+        select(*_shown_columns())
         .select_from(SelectionItemRow)
         .join(UtteranceRow, same)
-        .outerjoin(Feature, feature)
+        .outerjoin(Feature, _said_of(Feature, UtteranceRow.id, UtteranceRow.revision, version_id))
+        .outerjoin(Score, _said_of(Score, UtteranceRow.id, UtteranceRow.revision, version_id))
         .where(SelectionItemRow.selection_id == selection.id, SelectionItemRow.domain == domain)
         .order_by(SelectionItemRow.rank)
     )
@@ -57,22 +67,16 @@ def planned_items(session: Session, selection: SelectionRow, domain: str) -> lis
 
 def open_items(session: Session, queue_id: int, version_id: int) -> dict[int, PlannedItem]:
     """What the open tasks of a queue show, by utterance: a record that was revised since, as it was then."""
-    feature = (
-        (Feature.utterance_id == QueueTask.utterance_id)
-        & (Feature.revision == QueueTask.revision)
-        & (Feature.model_version_id == version_id)
-    )
     earlier = (UtteranceRevision.utterance_id == QueueTask.utterance_id) & (
         UtteranceRevision.revision == QueueTask.revision
     )
     query = (
-        select(
-            *_shown_columns(), Feature.domain_probs, Feature.intent_probs, QueueTask.revision, UtteranceRevision.content
-        )
+        select(*_shown_columns(), QueueTask.revision, UtteranceRevision.content)
         .select_from(QueueTask)
         .join(UtteranceRow, UtteranceRow.id == QueueTask.utterance_id)
         .outerjoin(UtteranceRevision, earlier)
-        .outerjoin(Feature, feature)
+        .outerjoin(Feature, _said_of(Feature, QueueTask.utterance_id, QueueTask.revision, version_id))
+        .outerjoin(Score, _said_of(Score, QueueTask.utterance_id, QueueTask.revision, version_id))
         .where(QueueTask.queue_id == queue_id, QueueTask.state.in_(["published", "leaving"]))
     )
     items: dict[int, PlannedItem] = {}
