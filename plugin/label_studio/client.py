@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 from label_studio_sdk import LabelStudio as Sdk
-from label_studio_sdk.core.api_error import ApiError
 
 from plugin.label_studio import imports
+from plugin.label_studio.calls import errors
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.imports import Present, chunks
+from plugin.label_studio.inspection import WEBHOOK_ACTIONS, Inspection, webhook_settings
 from plugin.label_studio.payloads import (
     DrawnTask,
     Glance,
@@ -35,22 +35,14 @@ from plugin.label_studio.screen import has_marker
 
 Json = Mapping[str, Any]
 
-SECRET_HEADER = "X-Assay-Secret"  # noqa: S105
-# Not TASKS_CREATED: it would send us back, in calls of 5,000, what we have just imported.
-WEBHOOK_ACTIONS = (
-    "ANNOTATION_CREATED",
-    "ANNOTATIONS_CREATED",
-    "ANNOTATION_UPDATED",
-    "ANNOTATIONS_DELETED",
-    "TASKS_DELETED",
-)
 PAGE = 200
 PRESENT_FIELDS = "id,data,predictions_model_versions"
 LOCK_MARGIN = timedelta(minutes=5)
 CONNECT_SECONDS = 10.0
+UNRESOLVED = "Can't resolve hostname"
 
 
-class SdkLabelStudio:
+class SdkLabelStudio(Inspection):
     def __init__(
         self,
         url: str,
@@ -69,7 +61,7 @@ class SdkLabelStudio:
             follow_redirects=True,
             event_hooks={"response": [self._note_date]},
         )
-        with _errors("access token"):
+        with errors("access token"):
             self._sdk = Sdk(  # type: ignore[no-untyped-call]
                 base_url=f"{self._url}/", api_key=token, httpx_client=self._http, max_retries=0
             )
@@ -78,11 +70,11 @@ class SdkLabelStudio:
         self._http.close()
 
     def version(self) -> str:
-        with _errors("version"):
+        with errors("version"):
             return str(self._sdk.versions.with_raw_response.get().response.json()["release"])
 
     def whoami(self) -> str:
-        with _errors("who am I"):
+        with errors("who am I"):
             return str(self._sdk.users.with_raw_response.whoami().response.json()["email"])
 
     def project_url(self, project_id: int) -> str:
@@ -90,7 +82,7 @@ class SdkLabelStudio:
         return f"{self._url}/projects/{project_id}/data"
 
     def find_project(self, title: str, marker: str) -> int | None:
-        with _errors(f"find project {title!r}"):
+        with errors(f"find project {title!r}"):
             projects: Iterable[Any] = self._sdk.projects.list(title=title)
             found = [
                 project.id
@@ -100,7 +92,7 @@ class SdkLabelStudio:
         return min(found, default=None)
 
     def create_project(self, settings: Json) -> int:
-        with _errors(f"create project {settings['title']!r}"):
+        with errors(f"create project {settings['title']!r}"):
             return int(self._sdk.projects.with_raw_response.create(**settings).response.json()["id"])
 
     def ensure_project(self, settings: Json, marker: str) -> int:
@@ -108,12 +100,12 @@ class SdkLabelStudio:
         return self.create_project(settings) if found is None else found
 
     def get_project(self, project_id: int) -> Json:
-        with _errors(f"project {project_id}"):
+        with errors(f"project {project_id}"):
             project: Json = self._sdk.projects.with_raw_response.get(project_id).response.json()
             return project
 
     def update_project(self, project_id: int, **changes: Any) -> None:
-        with _errors(f"update project {project_id}"):
+        with errors(f"update project {project_id}"):
             self._sdk.projects.update(project_id, **changes)
 
     def set_order(self, project_id: int, model_version: str) -> None:
@@ -133,11 +125,11 @@ class SdkLabelStudio:
 
     def glance(self, project_id: int) -> Glance:
         query = json.dumps({"ordering": ["-tasks:updated_at"]})
-        with _errors(f"glance at project {project_id}"):
+        with errors(f"glance at project {project_id}"):
             page: Any = self._sdk.tasks.list(
                 project=project_id, query=query, fields="all", include="id,updated_at", page_size=1
             )
-        return parse_glance(page.response.total, [task.model_dump(mode="json") for task in page.items], self._date)
+            return parse_glance(page.response.total, [task.model_dump(mode="json") for task in page.items], self._date)
 
     def task_ids(self, project_id: int) -> dict[int, int | None]:
         return {item.task_id: item.utterance_id for item in self.present(project_id)}
@@ -150,7 +142,7 @@ class SdkLabelStudio:
             states = [parse_task(task) for task in self._selected(project_id, part)]
             idle = [state.task_id for state in states if state.is_untouched]
             if idle:
-                with _errors(f"delete {len(idle)} tasks of project {project_id}"):
+                with errors(f"delete {len(idle)} tasks of project {project_id}"):
                     self._sdk.actions.create(
                         id="delete_tasks",
                         project=project_id,
@@ -161,34 +153,30 @@ class SdkLabelStudio:
         self.ensure_tabs(project_id)  # Label Studio drops a project's tabs with its last task
         return deleted
 
-    def ensure_webhook(self, project_id: int, url: str, secret: str) -> None:
-        wanted: dict[str, Any] = {
-            "url": url,
-            "headers": {SECRET_HEADER: secret},
-            "actions": list(WEBHOOK_ACTIONS),
-            "send_for_all_actions": False,
-            "send_payload": True,
-            "is_active": True,
-        }
-        with _errors(f"webhook of project {project_id}"):
-            present = self._sdk.webhooks.with_raw_response.list(project=project_id).response.json()
-            ours = [hook for hook in present if hook["project"] == project_id and hook["url"] == url]
-            if not ours:
-                self._sdk.webhooks.create(project=project_id, **wanted)
-            elif any(_differs(ours[0][name], value) for name, value in wanted.items()):
-                self._sdk.webhooks.update(ours[0]["id"], **wanted)
+    def ensure_webhook(self, project_id: int, url: str, secret: str, actions: Sequence[str] = WEBHOOK_ACTIONS) -> None:
+        wanted = webhook_settings(url, secret, actions)
+        ours = [hook for hook in self.webhooks(project_id) if hook.url == url]
+        try:
+            with errors(f"webhook of project {project_id}"):
+                if not ours:
+                    self._sdk.webhooks.create(project=project_id, **wanted)
+                elif not ours[0].serves(wanted):
+                    self._sdk.webhooks.update(ours[0].hook_id, **wanted)
+        except LabelStudioError as error:
+            if UNRESOLVED in error.body:  # it answers 500, as if it were ill
+                raise LabelStudioError(error.what, httpx.codes.BAD_REQUEST, error.body) from None
+            raise
 
     def ensure_tabs(self, project_id: int) -> None:
-        with _errors(f"tabs of project {project_id}"):
-            present = self._sdk.views.with_raw_response.list(project=project_id).response.json()
-            titles = {view["data"].get("title") for view in present}
+        missing = {tab.title for tab in TABS}.difference(self.tabs(project_id))
+        with errors(f"tabs of project {project_id}"):
             for tab in TABS:
-                if tab.title not in titles:
+                if tab.title in missing:
                     self._sdk.views.create(project=project_id, data=tab_data(tab))
 
     def add_data_field(self, project_id: int, task_ids: Sequence[int], name: str, value: str | float) -> None:
         kind = "String" if isinstance(value, str) else "Number"
-        with _errors(f"column {name} of project {project_id}"):
+        with errors(f"column {name} of project {project_id}"):
             self._sdk.actions.create(
                 id="add_data_field",
                 project=project_id,
@@ -200,7 +188,7 @@ class SdkLabelStudio:
 
     def next_task(self, project_id: int) -> DrawnTask | None:
         try:
-            with _errors(f"next task of project {project_id}"):
+            with errors(f"next task of project {project_id}"):
                 answer = self._sdk.actions.with_raw_response.create(id="next_task", project=project_id)
         except LabelStudioError as error:
             if error.status == httpx.codes.NOT_FOUND and "no tasks" in error.body:
@@ -218,7 +206,7 @@ class SdkLabelStudio:
         skipped: bool = False,
     ) -> int:
         given: dict[str, Any] = {"lead_time": lead_time_s, "parent_prediction": parent_prediction}
-        with _errors(f"annotation of task {task_id}"):
+        with errors(f"annotation of task {task_id}"):
             answer = self._sdk.annotations.with_raw_response.create(
                 id=task_id,
                 result=[dict(region) for region in result],
@@ -238,18 +226,18 @@ class SdkLabelStudio:
 
     def send_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
         what = f"import {len(tasks)} tasks into project {project_id}"
-        with _errors(what):
+        with errors(what):
             raw = self._sdk.projects.with_raw_response
             answer = raw.import_tasks(project_id, request=list(tasks), return_task_ids=True).response.json()  # type: ignore[arg-type]
+            counts = (answer["task_count"], answer["prediction_count"], len(answer.get("task_ids", ())))
         predictions = sum(len(task.get("predictions", ())) for task in tasks)
-        counts = (answer["task_count"], answer["prediction_count"], len(answer.get("task_ids", ())))
         if counts != (len(tasks), predictions, len(tasks)):
             raise LabelStudioError(what, 201, f"it counts {counts[0]} tasks, {counts[1]} predictions", uncertain=True)
         return [int(task_id) for task_id in answer["task_ids"]]
 
     def send_predictions(self, project_id: int, predictions: Sequence[Json]) -> None:
         what = f"import {len(predictions)} predictions into project {project_id}"
-        with _errors(what):
+        with errors(what):
             answer = self._sdk.projects.import_predictions(project_id, request=list(predictions))  # type: ignore[arg-type]
         if answer.created != len(predictions):
             raise LabelStudioError(what, 201, f"it created {answer.created}", uncertain=True)
@@ -264,7 +252,7 @@ class SdkLabelStudio:
         return self._tasks(project_id, {"selectedItems": {"all": False, "included": list(task_ids)}}, page_size=PAGE)
 
     def _tasks(self, project_id: int, query: Json, **more: Any) -> Iterator[Json]:
-        with _errors(f"tasks of project {project_id}"):
+        with errors(f"tasks of project {project_id}"):
             pager: Iterable[Any] = self._sdk.tasks.list(
                 project=project_id, query=json.dumps(query), fields="all", **more
             )
@@ -272,28 +260,6 @@ class SdkLabelStudio:
                 yield task.model_dump(mode="json")
 
 
-@contextmanager
-def _errors(what: str) -> Iterator[None]:
-    """The SDK's own errors print all headers."""
-    try:
-        yield
-    except ApiError as error:
-        status = error.status_code
-        uncertain = status is not None and status >= httpx.codes.INTERNAL_SERVER_ERROR
-        raise LabelStudioError(what, status, error.body, uncertain=uncertain) from None
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise LabelStudioError(what, None, type(error).__name__) from None
-    except httpx.TimeoutException as error:
-        # It may be at work for long: nobody waits here, whoever asks later looks first, and doubles are deleted.
-        raise LabelStudioError(what, None, type(error).__name__) from None
-    except httpx.TransportError as error:
-        raise LabelStudioError(what, None, type(error).__name__, uncertain=True) from None
-
-
 def _updated_since(moment: datetime) -> Json:
     value = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return {"filter": "filter:tasks:updated_at", "operator": "greater_or_equal", "type": "Datetime", "value": value}
-
-
-def _differs(present: object, wanted: object) -> bool:
-    return set(present) != set(wanted) if isinstance(present, list) and isinstance(wanted, list) else present != wanted

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from plugin.label_studio.payloads import DrawnTask, Glance, TaskState
+from plugin.label_studio.payloads import DrawnTask, Glance, Hook, ServerFacts, TaskState
 
 Json = Mapping[str, Any]
 
@@ -62,7 +62,10 @@ class LabelStudio(Protocol):
         """
         ...
 
-    def ensure_webhook(self, project_id: int, url: str, secret: str) -> None: ...
+    def ensure_webhook(self, project_id: int, url: str, secret: str, actions: Sequence[str] = ...) -> None:
+        """Raises LabelStudioError with a status of 400 or 403 when Label Studio will not send there."""
+        ...
+
     def ensure_tabs(self, project_id: int) -> None: ...
     def add_data_field(self, project_id: int, task_ids: Sequence[int], name: str, value: str | float) -> None:
         """Set one column of many tasks to one value; no webhook, no change of `updated_at`."""
@@ -81,3 +84,18 @@ class LabelStudio(Protocol):
         parent_prediction: int | None = None,
         skipped: bool = False,
     ) -> int: ...
+
+    # What the doctor and the trial of the serving order ask (`inspection.Inspection`).
+
+    def clock(self) -> datetime | None:
+        """Label Studio's time, to the second."""
+        ...
+
+    def server_facts(self) -> ServerFacts: ...
+    def delete_project(self, project_id: int) -> None: ...
+    def webhooks(self, project_id: int) -> list[Hook]: ...
+    def tabs(self, project_id: int) -> list[str]: ...
+    def ml_backends(self, project_id: int) -> list[str]: ...
+    def sorted_by(self, project_id: int, column: str) -> list[int | None]:
+        """The utterance ids of a small project, in the order of one of its columns."""
+        ...

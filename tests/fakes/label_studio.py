@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -24,33 +24,32 @@ from plugin.label_studio.payloads import (
     parse_present,
     parse_task,
 )
-from plugin.label_studio.queues import TABS
 from plugin.label_studio.screen import has_marker
+from tests.fakes.serving import DEFAULTS, FakeProject, serve, submitted
+from tests.fakes.surroundings import NO_SKEW, POSTGRESQL, Deliver, Surroundings, Webhooks
 
 Json = Mapping[str, Any]
-LOCK_TTL = timedelta(hours=1)
+ADMIN = "admin@example.org"
 
 
-@dataclass
-class FakeProject:
-    settings: dict[str, Any]
-    tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
-    locks: dict[int, str] = field(default_factory=dict)  # task id -> the e-mail address of who holds it
-    webhooks: dict[str, str] = field(default_factory=dict)
-    tabs: set[str] = field(default_factory=set)
-
-
-class FakeLabelStudio:
+class FakeLabelStudio(Webhooks):
     """The server; `client(email)` is what a user's token opens.
 
+    away          nobody answers
+    version, engine, lock_ttl, clock_is_ahead   what the doctor may find strange
     lost_answers  how many of the next bulk imports do their work, and then the connection breaks
     late_imports  for each of the next imports of tasks, whose connection breaks at once: after how many pauses of a
                   client its work is done; `finish_work` does what is left, whoever waits
     dropped       how many predictions the next bulk import forgets, answering 201
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deliver: Deliver | None = None, ssrf_open: str = "*") -> None:
+        self.deliver, self.ssrf_open = deliver, ssrf_open
         self.projects: dict[int, FakeProject] = {}
+        self.away = False
+        self.version, self.engine, self.superuser = "1.23.2", POSTGRESQL, ADMIN
+        self.lock_ttl, self.clock_is_ahead = timedelta(hours=1), NO_SKEW
+        self.chance = random.Random(0)
         self.lost_answers = 0
         self.late_imports: list[int] = []
         self.dropped = 0
@@ -59,7 +58,7 @@ class FakeLabelStudio:
         self._moment = datetime.now(UTC)
         self._at_work: list[tuple[int, Callable[[], object]]] = []
 
-    def client(self, email: str = "admin@example.org") -> FakeClient:
+    def client(self, email: str = ADMIN) -> FakeClient:
         return FakeClient(self, email)
 
     def begin_work(self, pauses: int, work: Callable[[], object]) -> None:
@@ -83,10 +82,26 @@ class FakeLabelStudio:
         self._moment = max(self._moment + timedelta(microseconds=1), datetime.now(UTC))
         return self._moment.isoformat()
 
+    def answer(self, what: str) -> None:
+        if self.away:
+            raise LabelStudioError(what, None, "ConnectError")
+
     def project(self, project_id: int) -> FakeProject:
+        self.answer(f"project {project_id}")
         if project_id not in self.projects:
             raise LabelStudioError(f"project {project_id}", 404, "No Project matches the given query.")
         return self.projects[project_id]
+
+    def delete_tasks(self, project_id: int, task_ids: Iterable[int]) -> None:
+        """As its own action does it: begun or not, and a project's tabs go with its last task."""
+        project = self.project(project_id)
+        deleted = [task_id for task_id in task_ids if project.tasks.pop(task_id, None)]
+        for task_id in deleted:
+            project.locks.pop(task_id, None)
+        if deleted and not project.tasks:
+            project.tabs.clear()
+        told = {"tasks": [{"id": task_id} for task_id in deleted], "project": {"id": project_id}}
+        self.send(project.webhooks if deleted else (), "TASKS_DELETED", told)
 
     def project_of(self, task_id: int) -> FakeProject:
         found = [project for project in self.projects.values() if task_id in project.tasks]
@@ -95,7 +110,7 @@ class FakeLabelStudio:
         return found[0]
 
 
-class FakeClient:
+class FakeClient(Surroundings):
     def __init__(self, server: FakeLabelStudio, email: str) -> None:
         self._server = server
         self._email = email
@@ -104,7 +119,8 @@ class FakeClient:
         pass
 
     def version(self) -> str:
-        return "1.23.2"
+        self._server.answer("version")
+        return self._server.version
 
     def whoami(self) -> str:
         return self._email
@@ -121,8 +137,9 @@ class FakeClient:
         return min(found, default=None)
 
     def create_project(self, settings: Json) -> int:
+        self._server.answer("create project")
         project_id = self._server.new_id()
-        self._server.projects[project_id] = FakeProject({"model_version": "", **settings})
+        self._server.projects[project_id] = FakeProject({**DEFAULTS, "created_at": self._server.now(), **settings})
         return project_id
 
     def ensure_project(self, settings: Json, marker: str) -> int:
@@ -133,13 +150,21 @@ class FakeClient:
         project = self._server.project(project_id)
         counts = {
             "task_number": len(project.tasks),
-            "finished_task_number": sum(bool(_submitted(task)) for task in project.tasks.values()),
+            "finished_task_number": sum(bool(submitted(task)) for task in project.tasks.values()),
             "total_predictions_number": sum(len(task["predictions"]) for task in project.tasks.values()),
         }
         return {"id": project_id, **project.settings, **counts}
 
     def update_project(self, project_id: int, **changes: Any) -> None:
-        self._server.project(project_id).settings.update(changes)
+        project = self._server.project(project_id)
+        version = changes.get("model_version") or project.settings["model_version"]
+        predicted = {item["model_version"] for task in project.tasks.values() for item in task["predictions"]}
+        if version != project.settings["model_version"] and version not in {*predicted, *project.ml_backends}:
+            raise LabelStudioError(f"update project {project_id}", 400, "Model version doesn't exist")
+        project.settings.update(changes)
+        if not project.settings["show_collab_predictions"]:
+            project.settings["model_version"] = ""
+        self._server.send(project.webhooks, "PROJECT_UPDATED", {"project": self.get_project(project_id)})
 
     def set_order(self, project_id: int, model_version: str) -> None:
         self.update_project(project_id, model_version=model_version)
@@ -164,22 +189,13 @@ class FakeClient:
         return {item.task_id: item.utterance_id for item in self.present(project_id)}
 
     def delete_tasks(self, project_id: int, task_ids: Sequence[int], *, leaving_since: datetime | None) -> list[int]:
-        if leaving_since is not None and datetime.now(UTC) < leaving_since + LOCK_TTL + LOCK_MARGIN:
+        if leaving_since is not None and datetime.now(UTC) < leaving_since + self._server.lock_ttl + LOCK_MARGIN:
             return []
-        project = self._server.project(project_id)
         begun = {state.task_id for state in self.list_tasks(project_id) if not state.is_untouched}
         deleted = [task_id for task_id in task_ids if task_id not in begun]
-        for task_id in deleted:
-            project.tasks.pop(task_id, None)
-            project.locks.pop(task_id, None)
+        self._server.delete_tasks(project_id, deleted)
         self.ensure_tabs(project_id)
         return deleted
-
-    def ensure_webhook(self, project_id: int, url: str, secret: str) -> None:
-        self._server.project(project_id).webhooks[url] = secret
-
-    def ensure_tabs(self, project_id: int) -> None:
-        self._server.project(project_id).tabs.update(tab.title for tab in TABS)
 
     def add_data_field(self, project_id: int, task_ids: Sequence[int], name: str, value: str | float) -> None:
         for task_id in task_ids:
@@ -187,16 +203,11 @@ class FakeClient:
 
     def next_task(self, project_id: int) -> DrawnTask | None:
         project = self._server.project(project_id)
-        version = project.settings["model_version"]
-        held = [task_id for task_id, holder in project.locks.items() if holder == self._email]
-        open_ids = [task_id for task_id, task in project.tasks.items() if self._is_open(project, task)]
-        ordered = sorted((_score(project.tasks[task_id], version), task_id) for task_id in open_ids)
-        serving = [task_id for task_id in held if task_id in open_ids] or [task_id for _, task_id in ordered]
-        if not serving:
+        task_id = serve(project, self._email, self._server.chance)
+        if task_id is None:
             return None
-        project.locks[serving[0]] = self._email
-        task = project.tasks[serving[0]]
-        shown = [item for item in task["predictions"] if item["model_version"] == version]
+        task = project.tasks[task_id]
+        shown = [item for item in task["predictions"] if item["model_version"] == project.model_version]
         return parse_drawn_task({**task, "predictions": shown})
 
     def submit_annotation(
@@ -224,8 +235,9 @@ class FakeClient:
         }
         task["annotations"].append(annotation)
         task["updated_at"] = now
-        if project.locks.get(task_id) == self._email:
-            del project.locks[task_id]
+        project.locks.get(task_id, set()).discard(self._email)
+        told = {"annotation": {**annotation, "task": task_id}, "project": {"id": task["project"]}}
+        self._server.send(project.webhooks, "ANNOTATION_CREATED", told)
         return annotation_id
 
     # What `imports` needs.
@@ -251,9 +263,10 @@ class FakeClient:
     def send_predictions(self, project_id: int, predictions: Sequence[Json]) -> None:
         tasks = self._server.project(project_id).tasks
         dropped, self._server.dropped = self._server.dropped, 0
-        for prediction in predictions[dropped:]:
+        taken = [item for item in predictions[dropped:] if 0 <= item["score"] <= 1]
+        for prediction in taken:
             tasks[prediction["task"]]["predictions"].append({"id": self._server.new_id(), **prediction})
-        self._answer("import predictions", dropped)
+        self._answer("import predictions", len(predictions) - len(taken))
 
     def pause(self, seconds: float) -> None:
         self._server.pass_time()
@@ -278,20 +291,6 @@ class FakeClient:
             "draft_exists": False,
             "updated_at": self._server.now(),
         }
-
-    def _is_open(self, project: FakeProject, task: Json) -> bool:
-        mine = any(annotation["created_username"] == f" {self._email}, 1" for annotation in task["annotations"])
-        return not mine and not _submitted(task) and project.locks.get(task["id"], self._email) == self._email
-
-
-def _submitted(task: Json) -> list[Json]:
-    return [annotation for annotation in task["annotations"] if not annotation["was_cancelled"]]
-
-
-def _score(task: Json, version: str) -> float:
-    """Tasks without a prediction of the current version come last."""
-    scores = [float(item["score"]) for item in task["predictions"] if item["model_version"] == version]
-    return min(scores, default=2.0)
 
 
 def _listed(task: Json) -> Json:

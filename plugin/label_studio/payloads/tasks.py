@@ -108,7 +108,12 @@ def is_cut(task: Json) -> bool:
 def parse_glance(total: int, newest_first: Sequence[Json], date: str | None) -> Glance:
     """The first page of the tasks, the last changed one first, and the answer's `Date`."""
     newest = read_time(newest_first[0]["updated_at"]) if newest_first else None
-    return Glance(total, newest, None if date is None else parsedate_to_datetime(date))
+    return Glance(total, newest, parse_date(date))
+
+
+def parse_date(header: str | None) -> datetime | None:
+    """The header `Date` of an answer."""
+    return None if header is None else parsedate_to_datetime(header)
 
 
 def parse_drawn_task(task: Json) -> DrawnTask:

@@ -16,8 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
-from plugin.label_studio.client import SECRET_HEADER, SdkLabelStudio
+from plugin.label_studio.client import SdkLabelStudio
 from plugin.label_studio.errors import LabelStudioError
+from plugin.label_studio.inspection import SECRET_HEADER
 from plugin.label_studio.payloads import parse_webhook
 from plugin.label_studio.queues import TABS, prediction_json, task_json
 from plugin.services.tidying import remove_strays
