@@ -47,6 +47,14 @@ class Verdict(StrEnum):
     REJECT = "reject"
 
 
+class RejectReason(StrEnum):
+    NOT_AN_UTTERANCE = "not an utterance"
+    OTHER_LANGUAGE = "other language"
+    UNINTELLIGIBLE = "unintelligible"
+    PRIVATE_OR_OFFENSIVE = "private or offensive"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Review:
     """An annotation as it came back from Label Studio. `label` is None when the utterance was rejected."""
@@ -104,6 +112,8 @@ class Arm(StrEnum):
 
 # Suspected errors repair labels; a round that is mostly of them would learn about little else.
 MAX_NOISE_SHARE = 0.5
+# What is filled in saves most of the work: no queue is mostly without it.
+MAX_BLIND_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,8 @@ class Policy:
                    means the very easiest: those teach nothing)
     noise_share    part of the budget, of what the control leaves of it, for suspected label errors, the most suspected
                    first; what they do not fill is the strategy's
+    blind_share    part of what is shown that is shown without label and reason, whatever its arm: there the bias of
+                   what is filled in can be measured
     nlu_band       closed interval of `nlu_score` that may enter
     train_on_weak  whether unreviewed hypotheses of the pool also train a production candidate
     """
@@ -128,6 +140,7 @@ class Policy:
     control_share: float = 0.20
     hard_share: float = 1.0
     noise_share: float = 0.0
+    blind_share: float = 0.05
     nlu_band: tuple[float, float] = (0.30, 0.85)
     exclude_defects: bool = True
     train_on_weak: bool = False
@@ -141,6 +154,8 @@ class Policy:
                 raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
         if not 0.0 <= self.noise_share <= MAX_NOISE_SHARE:
             raise ValueError(f"noise_share must lie in [0, {MAX_NOISE_SHARE}], not {self.noise_share}")
+        if not 0.0 <= self.blind_share <= MAX_BLIND_SHARE:
+            raise ValueError(f"blind_share must lie in [0, {MAX_BLIND_SHARE}], not {self.blind_share}")
         low, high = self.nlu_band
         if not 0.0 <= low <= high <= 1.0:
             raise ValueError(f"nlu_band must be 0 <= low <= high <= 1, not {low}, {high}")

@@ -43,7 +43,11 @@ class Queue(Base):
 
 
 class QueueTask(Base):
-    """An utterance's place in a queue. `rank_code` ascends in serving order."""
+    """An utterance's place in a queue. `rank_code` ascends in serving order.
+
+    `blind`: nothing is filled in. Drawn once, when the utterance first enters the queue, and kept.
+    `mark` is what Label Studio's column of reviews says of it, as we last wrote it there.
+    """
 
     __tablename__ = "queue_tasks"
     __table_args__ = (
@@ -61,5 +65,7 @@ class QueueTask(Base):
     selection_id: Mapped[int] = mapped_column(ForeignKey("selections.id"))
     task_id: Mapped[int | None]
     rank_code: Mapped[float]
+    blind: Mapped[bool] = mapped_column(server_default=text("false"))
+    mark: Mapped[str | None]
     state: Mapped[str]
     state_since: Mapped[datetime]

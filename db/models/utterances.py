@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import Base, BigId, CreatedAt
 
 POOL = "pool"
+REJECT_REASONS = ("not an utterance", "other language", "unintelligible", "private or offensive", "other")
 
 
 class UtteranceRow(Base):
@@ -76,6 +77,8 @@ class AnnotationRow(Base):
     __table_args__ = (
         CheckConstraint("verdict IN ('accept', 'fix', 'reject')", name="verdict_is_known"),
         CheckConstraint("(verdict = 'reject') = (domain IS NULL)", name="rejected_has_no_label"),
+        CheckConstraint(f"reject_reason IN {REJECT_REASONS}", name="reject_reason_is_known"),
+        CheckConstraint("reject_reason IS NULL OR verdict = 'reject'", name="only_rejects_have_a_reason"),
         CheckConstraint("(domain IS NULL) = (intent IS NULL)", name="label_is_whole"),
         CheckConstraint("lead_time_s >= 0", name="lead_time_is_not_negative"),
         Index("uq_annotations_instance_annotation_id", "instance", "annotation_id", unique=True),
@@ -101,6 +104,7 @@ class AnnotationRow(Base):
     slots: Mapped[list[Any]] = mapped_column(JSONB, server_default=sql("'[]'"))
     annotator: Mapped[str]
     lead_time_s: Mapped[float | None]
+    reject_reason: Mapped[str | None]
     shown_blind: Mapped[bool] = mapped_column(server_default=sql("false"))
     note: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime]

@@ -84,6 +84,7 @@ def upgrade() -> None:
         sa.Column("control_share", sa.Double(), nullable=True),
         sa.Column("hard_share", sa.Double(), nullable=True),
         sa.Column("noise_share", sa.Double(), nullable=True),
+        sa.Column("blind_share", sa.Double(), nullable=True),
         sa.Column("nlu_low", sa.Double(), nullable=True),
         sa.Column("nlu_high", sa.Double(), nullable=True),
         sa.Column("exclude_defects", sa.Boolean(), nullable=True),
@@ -98,6 +99,7 @@ def upgrade() -> None:
         sa.CheckConstraint("control_share BETWEEN 0 AND 1", name=op.f("ck_policies_control_share_range")),
         sa.CheckConstraint("hard_share BETWEEN 0 AND 1", name=op.f("ck_policies_hard_share_range")),
         sa.CheckConstraint("noise_share BETWEEN 0 AND 0.5", name=op.f("ck_policies_noise_share_range")),
+        sa.CheckConstraint("blind_share BETWEEN 0 AND 0.5", name=op.f("ck_policies_blind_share_range")),
         sa.CheckConstraint("nlu_low <= nlu_high", name=op.f("ck_policies_nlu_band_order")),
         sa.CheckConstraint(
             "nlu_low BETWEEN 0 AND 1 AND nlu_high BETWEEN 0 AND 1", name=op.f("ck_policies_nlu_band_range")
@@ -225,6 +227,7 @@ def upgrade() -> None:
         sa.Column("slots", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
         sa.Column("annotator", sa.Text(), nullable=False),
         sa.Column("lead_time_s", sa.Double(), nullable=True),
+        sa.Column("reject_reason", sa.Text(), nullable=True),
         sa.Column("shown_blind", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("note", sa.Text(), server_default="", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -237,6 +240,14 @@ def upgrade() -> None:
             "(verdict = 'reject') = (domain IS NULL)", name=op.f("ck_annotations_rejected_has_no_label")
         ),
         sa.CheckConstraint("verdict IN ('accept', 'fix', 'reject')", name=op.f("ck_annotations_verdict_is_known")),
+        sa.CheckConstraint(
+            "reject_reason IN "
+            "('not an utterance', 'other language', 'unintelligible', 'private or offensive', 'other')",
+            name=op.f("ck_annotations_reject_reason_is_known"),
+        ),
+        sa.CheckConstraint(
+            "reject_reason IS NULL OR verdict = 'reject'", name=op.f("ck_annotations_only_rejects_have_a_reason")
+        ),
         sa.CheckConstraint("(domain IS NULL) = (intent IS NULL)", name=op.f("ck_annotations_label_is_whole")),
         sa.CheckConstraint("lead_time_s >= 0", name=op.f("ck_annotations_lead_time_is_not_negative")),
         sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_annotations_utterance_id")),
@@ -537,6 +548,8 @@ def upgrade() -> None:
         sa.Column("selection_id", sa.BigInteger(), nullable=False),
         sa.Column("task_id", sa.BigInteger(), nullable=True),
         sa.Column("rank_code", sa.Double(), nullable=False),
+        sa.Column("blind", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("mark", sa.Text(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("state_since", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(

@@ -53,6 +53,9 @@ def set_(
     noise_share: Annotated[
         float | None, typer.Option(help="Part for suspected label errors, up to 0.5; off at 0.")
     ] = None,
+    blind_share: Annotated[
+        float | None, typer.Option(help="Part shown with nothing filled in, up to 0.5; off at 0.")
+    ] = None,
     nlu_band: Annotated[tuple[float, float] | None, typer.Option(help="LOW HIGH of nlu_score.")] = None,
     exclude_defects: Annotated[bool | None, typer.Option("--exclude-defects/--include-defects")] = None,
     train_on_weak: Annotated[bool | None, typer.Option("--train-on-weak/--no-train-on-weak")] = None,
@@ -67,6 +70,7 @@ def set_(
         "control_share": control_share,
         "hard_share": hard_share,
         "noise_share": noise_share,
+        "blind_share": blind_share,
         "nlu_low": nlu_band and nlu_band[0],
         "nlu_high": nlu_band and nlu_band[1],
         "exclude_defects": exclude_defects,

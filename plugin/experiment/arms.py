@@ -28,7 +28,9 @@ ALIASES: Mapping[str, str] = {
     "el2n-hard": "el2n:1",
 }
 # The trial has these itself, or they are not of selecting.
-_OF_THE_TRIAL = ("budget", "seed", "control_share", "noise_share", "nlu_band", "exclude_defects", "train_on_weak")
+_OF_THE_TRIAL = (
+    "budget", "seed", "control_share", "noise_share", "blind_share", "nlu_band", "exclude_defects", "train_on_weak",
+)  # fmt: skip
 # Far enough apart that no two worlds share a draw.
 _SEED_STEP = 1_000_003
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.models import PolicyRow
@@ -98,3 +99,16 @@ def test_the_command_says_so_in_one_line(refused: Refused) -> None:
     assert refused(*schedule, "--locale", "sw_KE") == expected
     assert "test set" in refused(*schedule, "--locale", "sw-KE", "--test-set", " ")
     assert "budget must be at most" in refused("policy", "set", "--budget", "99999999999")
+
+
+def test_the_blind_share_is_set_inherited_and_bounded(session: Session) -> None:
+    assert policies.resolve(session, "en-US")["*"].blind_share == 0.05
+    assert change(session, "en-US", blind_share=0.2) == {"blind_share": 0.2}
+    assert policies.resolve(session, "en-US")["*"].blind_share == 0.2
+    with pytest.raises(ValueError, match=r"blind_share must lie in \[0, 0.5\], not 0.6"):
+        change(session, "en-US", blind_share=0.6)
+    with pytest.raises(ValueError, match="blind_share for domain 'music' alone needs a budget of its own"):
+        change(session, "en-US", "music", blind_share=0.1)
+    session.add(PolicyRow(locale="sw-KE", domain="*", blind_share=-0.1))
+    with pytest.raises(IntegrityError, match="blind_share_range"):
+        session.flush()
