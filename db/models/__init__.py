@@ -15,6 +15,7 @@ from db.models.models import Feature, ModelVersion, Score, ScoringWatermark
 from db.models.policies import PolicyChange, PolicyRow
 from db.models.queues import Queue, QueueTask
 from db.models.selections import SelectionFrame, SelectionItemRow, SelectionRow
+from db.models.sources import SourceRow, SourceTaskRow
 from db.models.utterances import AnnotationRow, UtteranceRevision, UtteranceRow, WebhookEventRow
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "SelectionFrame",
     "SelectionItemRow",
     "SelectionRow",
+    "SourceRow",
+    "SourceTaskRow",
     "TestSet",
     "TestSetItem",
     "TrainingRun",
