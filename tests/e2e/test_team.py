@@ -1,0 +1,31 @@
+"""The checks of what a team was served can fail."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugin.label_studio.payloads import DrawnTask
+from tests.e2e.team import Draw, overtaken, tau, worst_share
+
+
+def draw(utterance_id: int, began: float, ended: float) -> Draw:
+    return Draw(0, DrawnTask(utterance_id + 100, utterance_id, "text", None, None), began, ended)
+
+
+def test_who_asks_at_the_same_time_is_served_in_either_order_and_no_one_else() -> None:
+    one, other, late = draw(1, 0.0, 2.0), draw(2, 0.5, 1.0), draw(3, 3.0, 4.0)
+    assert overtaken([other, one, late], [1, 2, 3]) == []
+    assert overtaken([other, one, late], [3, 1, 2]) == [(late, other)]
+    assert overtaken([], []) == []
+
+
+def test_tau_is_by_when_tasks_were_there() -> None:
+    draws = [draw(number, number, number + 1) for number in range(4)]
+    assert tau(draws, [0, 1, 2, 3]) == pytest.approx(1)
+    assert tau(draws, [3, 2, 1, 0]) == pytest.approx(-1)
+
+
+def test_the_worst_share_is_that_of_any_prefix() -> None:
+    part = {1: "control", 2: "hard", 3: "hard", 4: "control"}
+    assert worst_share([1, 2, 3, 4], part) == 0.5
+    assert worst_share([1, 4, 2, 3], part) == 1
