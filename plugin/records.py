@@ -134,6 +134,9 @@ class Policy:
     train_on_weak  whether unreviewed hypotheses of the pool also train a production candidate
     """
 
+    overlap_share  part of what is reviewed that somebody else is asked about too, whatever its arm: there the agreement
+                   of people can be measured. A twentieth of the work buys, at 85 % agreement, an interval of 14 points
+                   either way after a round of 500, of 7 after four
     strategy: Strategy = Strategy.K_MEANS
     budget: int = 500
     allocation: Allocation = Allocation.GLOBAL
@@ -145,11 +148,12 @@ class Policy:
     exclude_defects: bool = True
     train_on_weak: bool = False
     seed: int = 0
+    overlap_share: float = 0.05
 
     def __post_init__(self) -> None:
         if self.budget < 1:
             raise ValueError(f"budget must be at least 1, not {self.budget}")
-        for name in ("control_share", "hard_share"):
+        for name in ("control_share", "hard_share", "overlap_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
         if not 0.0 <= self.noise_share <= MAX_NOISE_SHARE:

@@ -21,6 +21,7 @@ class PolicyRow(Base):
         CheckConstraint("hard_share BETWEEN 0 AND 1", name="hard_share_range"),
         CheckConstraint("noise_share BETWEEN 0 AND 0.5", name="noise_share_range"),
         CheckConstraint("blind_share BETWEEN 0 AND 0.5", name="blind_share_range"),
+        CheckConstraint("overlap_share BETWEEN 0 AND 1", name="overlap_share_range"),
         CheckConstraint("nlu_low BETWEEN 0 AND 1 AND nlu_high BETWEEN 0 AND 1", name="nlu_band_range"),
         CheckConstraint("nlu_low <= nlu_high", name="nlu_band_order"),
         CheckConstraint("(nlu_low IS NULL) = (nlu_high IS NULL)", name="nlu_band_is_whole"),
@@ -37,6 +38,7 @@ class PolicyRow(Base):
     hard_share: Mapped[float | None]
     noise_share: Mapped[float | None]
     blind_share: Mapped[float | None]
+    overlap_share: Mapped[float | None]
     nlu_low: Mapped[float | None]
     nlu_high: Mapped[float | None]
     exclude_defects: Mapped[bool | None]

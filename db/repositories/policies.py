@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from db.models import PolicyChange, PolicyRow
 
 SETTABLE = (
-    "strategy", "budget", "allocation", "control_share", "hard_share", "noise_share", "blind_share", "nlu_low",
-    "nlu_high",    "exclude_defects", "train_on_weak", "seed",
+    "strategy", "budget", "allocation", "control_share", "hard_share", "noise_share", "blind_share",
+    "overlap_share", "nlu_low", "nlu_high", "exclude_defects", "train_on_weak", "seed",
 )  # fmt: skip
 
 

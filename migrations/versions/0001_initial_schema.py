@@ -85,6 +85,7 @@ def upgrade() -> None:
         sa.Column("hard_share", sa.Double(), nullable=True),
         sa.Column("noise_share", sa.Double(), nullable=True),
         sa.Column("blind_share", sa.Double(), nullable=True),
+        sa.Column("overlap_share", sa.Double(), nullable=True),
         sa.Column("nlu_low", sa.Double(), nullable=True),
         sa.Column("nlu_high", sa.Double(), nullable=True),
         sa.Column("exclude_defects", sa.Boolean(), nullable=True),
@@ -100,6 +101,7 @@ def upgrade() -> None:
         sa.CheckConstraint("hard_share BETWEEN 0 AND 1", name=op.f("ck_policies_hard_share_range")),
         sa.CheckConstraint("noise_share BETWEEN 0 AND 0.5", name=op.f("ck_policies_noise_share_range")),
         sa.CheckConstraint("blind_share BETWEEN 0 AND 0.5", name=op.f("ck_policies_blind_share_range")),
+        sa.CheckConstraint("overlap_share BETWEEN 0 AND 1", name=op.f("ck_policies_overlap_share_range")),
         sa.CheckConstraint("nlu_low <= nlu_high", name=op.f("ck_policies_nlu_band_order")),
         sa.CheckConstraint(
             "nlu_low BETWEEN 0 AND 1 AND nlu_high BETWEEN 0 AND 1", name=op.f("ck_policies_nlu_band_range")

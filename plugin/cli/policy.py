@@ -56,6 +56,7 @@ def set_(
     blind_share: Annotated[
         float | None, typer.Option(help="Part shown with nothing filled in, up to 0.5; off at 0.")
     ] = None,
+    overlap_share: Annotated[float | None, typer.Option(help="Part that gets a second opinion; off at 0.")] = None,
     nlu_band: Annotated[tuple[float, float] | None, typer.Option(help="LOW HIGH of nlu_score.")] = None,
     exclude_defects: Annotated[bool | None, typer.Option("--exclude-defects/--include-defects")] = None,
     train_on_weak: Annotated[bool | None, typer.Option("--train-on-weak/--no-train-on-weak")] = None,
@@ -71,6 +72,7 @@ def set_(
         "hard_share": hard_share,
         "noise_share": noise_share,
         "blind_share": blind_share,
+        "overlap_share": overlap_share,
         "nlu_low": nlu_band and nlu_band[0],
         "nlu_high": nlu_band and nlu_band[1],
         "exclude_defects": exclude_defects,

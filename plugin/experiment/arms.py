@@ -29,7 +29,8 @@ ALIASES: Mapping[str, str] = {
 }
 # The trial has these itself, or they are not of selecting.
 _OF_THE_TRIAL = (
-    "budget", "seed", "control_share", "noise_share", "blind_share", "nlu_band", "exclude_defects", "train_on_weak",
+    "budget", "seed", "control_share", "noise_share", "blind_share", "overlap_share", "nlu_band", "exclude_defects",
+    "train_on_weak",
 )  # fmt: skip
 # Far enough apart that no two worlds share a draw.
 _SEED_STEP = 1_000_003

@@ -18,7 +18,10 @@ from plugin.records import PRESETS, Allocation, Policy, Strategy
 
 ANY = "*"
 PER_ROUND = frozenset(
-    {"strategy", "allocation", "control_share", "hard_share", "noise_share", "blind_share", "train_on_weak", "seed"}
+    {
+        *("strategy", "allocation", "control_share", "hard_share", "noise_share", "blind_share", "overlap_share"),
+        *("train_on_weak", "seed"),
+    }
 )
 MAX_BUDGET = 2**31 - 1
 SEEDS = range(-(2**63), 2**63)  # what a bigint column holds

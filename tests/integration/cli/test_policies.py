@@ -112,3 +112,16 @@ def test_the_blind_share_is_set_inherited_and_bounded(session: Session) -> None:
     session.add(PolicyRow(locale="sw-KE", domain="*", blind_share=-0.1))
     with pytest.raises(IntegrityError, match="blind_share_range"):
         session.flush()
+
+
+def test_the_overlap_share_is_set_inherited_and_bounded(session: Session) -> None:
+    assert policies.resolve(session, "en-US")["*"].overlap_share == 0.05
+    assert change(session, "en-US", overlap_share=1.0) == {"overlap_share": 1.0}
+    assert policies.resolve(session, "en-US")["*"].overlap_share == 1.0
+    with pytest.raises(ValueError, match=r"overlap_share must lie in \[0, 1\], not 1.1"):
+        change(session, "en-US", overlap_share=1.1)
+    with pytest.raises(ValueError, match="overlap_share for domain 'music' alone needs a budget of its own"):
+        change(session, "en-US", "music", overlap_share=0.1)
+    session.add(PolicyRow(locale="sw-KE", domain="*", overlap_share=-0.1))
+    with pytest.raises(IntegrityError, match="overlap_share_range"):
+        session.flush()
