@@ -57,7 +57,10 @@ class RejectReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """An annotation as it came back from Label Studio. `label` is None when the utterance was rejected."""
+    """An annotation as it came back from Label Studio. `label` is None when the utterance was rejected.
+
+    shown_blind  nothing of a label was filled in; the verdict is then known only by comparison with the hypothesis
+    """
 
     annotation_id: int
     task_id: int
@@ -70,6 +73,7 @@ class Review:
     updated_at: datetime
     shown_blind: bool = False
     note: str = ""
+    reject_reason: RejectReason | None = None
 
 
 class Strategy(StrEnum):
@@ -130,13 +134,13 @@ class Policy:
                    first; what they do not fill is the strategy's
     blind_share    part of what is shown that is shown without label and reason, whatever its arm: there the bias of
                    what is filled in can be measured
+    overlap_share  part of what is reviewed that somebody else is asked about too, whatever its arm: there the agreement
+                   of people can be measured. A twentieth of the work buys, at 85 % agreement, an interval of 14 points
+                   either way after a round of 500, of 7 after four
     nlu_band       closed interval of `nlu_score` that may enter
     train_on_weak  whether unreviewed hypotheses of the pool also train a production candidate
     """
 
-    overlap_share  part of what is reviewed that somebody else is asked about too, whatever its arm: there the agreement
-                   of people can be measured. A twentieth of the work buys, at 85 % agreement, an interval of 14 points
-                   either way after a round of 500, of 7 after four
     strategy: Strategy = Strategy.K_MEANS
     budget: int = 500
     allocation: Allocation = Allocation.GLOBAL
@@ -144,11 +148,11 @@ class Policy:
     hard_share: float = 1.0
     noise_share: float = 0.0
     blind_share: float = 0.05
+    overlap_share: float = 0.05
     nlu_band: tuple[float, float] = (0.30, 0.85)
     exclude_defects: bool = True
     train_on_weak: bool = False
     seed: int = 0
-    overlap_share: float = 0.05
 
     def __post_init__(self) -> None:
         if self.budget < 1:

@@ -50,6 +50,7 @@ class Reviewed(NamedTuple):
     slots: Sequence[Sequence[Any]]
     annotator: str
     lead_time_s: float | None
+    reject_reason: str | None
     shown_blind: bool
     note: str
     created_at: datetime

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from db.models import UtteranceRow
+from db.models import UtteranceRevision, UtteranceRow
 from db.repositories.copying import copy_rows
 from db.repositories.ids import among
 
@@ -134,6 +134,28 @@ def _stage(session: Session, rows: Iterable[Incoming]) -> int:
     session.execute(text(f"TRUNCATE {STAGING}"))
     copy_rows(session, STAGING, list(COLUMNS), list(COLUMNS.values()), rows)
     return session.scalar(text(f"SELECT count(*) FROM {STAGING}")) or 0  # noqa: S608  # our own name
+
+
+class Understood(NamedTuple):
+    """The hypothesis of a revision; all None or empty where there was none."""
+
+    domain: str | None
+    intent: str | None
+    slots: Sequence[Sequence[Any]]
+
+
+def hypotheses(session: Session, places: Collection[tuple[int, int]]) -> dict[tuple[int, int], Understood]:
+    """What was understood of revisions, given as (id, revision): the current ones and those that were replaced."""
+    ids = [id_ for id_, _ in places]
+    now = select(UtteranceRow.id, UtteranceRow.revision, UtteranceRow.domain, UtteranceRow.intent, UtteranceRow.slots)
+    found = {
+        (id_, revision): Understood(*label)
+        for id_, revision, *label in session.execute(now.where(among(UtteranceRow.id, ids)))
+    }
+    then = select(UtteranceRevision.utterance_id, UtteranceRevision.revision, UtteranceRevision.content)
+    for id_, revision, content in session.execute(then.where(among(UtteranceRevision.utterance_id, ids))):
+        found[id_, revision] = Understood(content["domain"], content["intent"], content["slots"])
+    return {place: found[place] for place in places if place in found}
 
 
 def revisions(session: Session, ids: Iterable[int]) -> dict[int, int]:

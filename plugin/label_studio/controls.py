@@ -5,7 +5,8 @@ from __future__ import annotations
 UTTERANCE = "utterance"
 SLOTS = "slots"
 DOMAIN = "domain"
-VERDICT = "verdict"
+REJECT = "reject"
+WHY = "why"  # what "other" means, where that is the reason
 NOTE = "note"
 REASON = "reason"
 

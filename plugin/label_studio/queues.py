@@ -13,7 +13,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from plugin.label_studio.controls import DOMAIN, REASON, SLOTS, UTTERANCE, intent_control
-from plugin.label_studio.screen import LabelSet, instruction, label_config, queue_marker
+from plugin.label_studio.guide import instruction
+from plugin.label_studio.screen import BLIND, LabelSet, label_config, queue_marker
 from plugin.records import Hypothesis
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ class InvalidPredictionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class QueueTask:
-    """An utterance as it stands in a queue. `columns` are fixed at import and seen by everyone."""
+    """An utterance as it stands in a queue. `columns` are fixed at import and seen by everyone.
+
+    blind  shown with nothing filled in, and a line that says so in place of the reason
+    """
 
     utterance_id: int
     text: str
@@ -40,6 +44,7 @@ class QueueTask:
     reason: str
     rank_code: float
     columns: Mapping[str, str | int | float] = field(default_factory=dict)
+    blind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +164,16 @@ def prediction_result(task: QueueTask, labels: LabelSet) -> list[dict[str, Any]]
     An intent that is not one of its domain's (two heads of a model may disagree) cannot be shown under it: the
     domain is filled in and the person chooses the intent.
     """
-    regions = [region("reason", REASON, "textarea", {"text": [task.reason]}) | {"readonly": True}]
+    if task.blind:
+        return [reason_region(BLIND)]
+    regions = [reason_region(task.reason)] if task.reason else []
     if task.hypothesis is not None:
         regions += label_regions(task.hypothesis, task.text, with_intent=labels.knows_intent(task.hypothesis))
-    return regions if task.reason else regions[1:]
+    return regions
+
+
+def reason_region(text: str) -> dict[str, Any]:
+    return region("reason", REASON, "textarea", {"text": [text]}) | {"readonly": True}
 
 
 def label_regions(label: Hypothesis, text: str, *, with_intent: bool = True) -> list[dict[str, Any]]:

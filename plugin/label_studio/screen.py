@@ -1,8 +1,11 @@
-"""The labelling screen of a queue: Label Studio's configuration XML, its shortcuts, and the guide shown before work."""
+"""The labelling screen of a queue: Label Studio's configuration XML and its shortcuts.
+
+There is no control for accept or fix: to submit what is filled in is to accept it, to submit something else is to fix
+it. So accepting is one key (Ctrl+Enter), nobody says one thing and does another, and a blind item is no other screen.
+"""
 
 from __future__ import annotations
 
-import html
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,29 +15,38 @@ from plugin.label_studio.controls import (
     DOMAIN,
     NOTE,
     REASON,
+    REJECT,
     SLOTS,
     UTTERANCE,
-    VERDICT,
+    WHY,
     intent_control,
 )
-from plugin.records import Hypothesis, Verdict
+from plugin.records import Hypothesis, RejectReason
 
 MARKER_CLASS = "assay-queue"
 RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ku", "ps", "sd", "ug", "ur", "yi"})
 WITHOUT_SPACES = frozenset({"bo", "dz", "ja", "km", "lo", "my", "th", "wuu", "yue", "zh"})
 
-VERDICT_KEYS = {Verdict.ACCEPT: "1", Verdict.FIX: "2", Verdict.REJECT: "3"}
-# Label Studio's own shortcuts for text all hold Ctrl or Alt.
-LETTERS = "qwertyuiopasdfghjklzxcvbnm"
-SINGLE_KEYS = (*"4567890", *LETTERS)
-SHIFTED_KEYS = tuple(f"shift+{letter}" for letter in LETTERS)
+# Side by side, and the same in every queue.
+REJECT_KEYS = dict(zip(RejectReason, "zxcvb", strict=True))
+# Label Studio's own shortcuts for text all hold Ctrl or Alt, but for u: it unselects.
+SINGLE_KEYS = (*"1234567890", *"qwertyiopasdfghjklnm")
+SHIFTED_KEYS = tuple(f"shift+{letter}" for letter in "qwertyuiopasdfghjklzxcvbnm")
 
+# The form is where a reason would be typed in: an empty box where there is none.
 STYLE = """
 .assay-queue { max-width: 64rem; }
-.assay-reason textarea, .assay-reason p { color: var(--color-neutral-content-subtle, #666); }
+.assay-reason form { display: none; }
+.assay-reason p { color: var(--color-neutral-content-subtle, #666); margin: 0; }
 .assay-utterance { margin: 0.5rem 0 1rem; }
 .assay-utterance * { font-size: 1.3rem; line-height: 2.2; }
+.assay-reject { margin-top: 1.5rem; padding-top: 0.25rem; border-top: 1px solid var(--color-neutral-border, #ddd); }
+.assay-hint { color: var(--color-neutral-content-subtle, #666); margin-top: 1rem; }
+.assay-hint * { font-size: 0.875rem; font-weight: normal; }
 """
+# In place of the reason. Without it, an empty screen looks like a mistake.
+BLIND = "Nothing is filled in here, on purpose: please label it yourself."
+HINT = "Ctrl+Enter submits: as it is, if all of it is right, or as you have corrected it. Ctrl+Space skips."
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +107,43 @@ def label_config(locale: str, domain: str, labels: LabelSet) -> str:
     reason = ET.SubElement(view, "View", {"className": "assay-reason"})
     _text_area(reason, REASON, editable="false", showSubmitButton="false")
     _utterance(view, locale)
-    _slots(view, labels, keys)
-    _choices(view, DOMAIN, "Domain", {name: keys.get((DOMAIN, name)) for name in labels.intents})
-    for name, intents in labels.intents.items():
-        shown_with = {"visibleWhen": "choice-selected", "whenTagName": DOMAIN, "whenChoiceValue": name}
-        box = ET.SubElement(view, "View", shown_with)
-        _choices(
-            box,
-            intent_control(name),
-            "Intent",
-            {intent: keys.get((name, intent)) for intent in intents},
-            **shown_with,
-        )
-    _choices(view, VERDICT, "Verdict", {str(verdict): key for verdict, key in VERDICT_KEYS.items()})
-    _text_area(view, NOTE, placeholder="Note (optional; for reject, say why)")
+    _label(ET.SubElement(view, "View", _when(REJECT, is_chosen=False)), labels, keys)
+    _reject(ET.SubElement(view, "View", {"className": "assay-reject"}))
+    hint = ET.SubElement(view, "View", {"className": "assay-hint"})
+    ET.SubElement(hint, "Header", {"value": HINT, "size": "6"})
     ET.indent(view)
     return ET.tostring(view, encoding="unicode")
 
 
+def _label(view: ET.Element, labels: LabelSet, keys: Mapping[tuple[str, str], str]) -> None:
+    """Hidden, and none of it required, as long as the utterance is rejected."""
+    _slots(view, labels, keys)
+    _choices(
+        view,
+        DOMAIN,
+        "Domain",
+        {name: keys.get((DOMAIN, name)) for name in labels.intents},
+        **_required("Please choose a domain."),
+    )
+    for name, intents in labels.intents.items():
+        shown_with = _when(DOMAIN, name)
+        options = {intent: keys.get((name, intent)) for intent in intents}
+        box = ET.SubElement(view, "View", shown_with)
+        _choices(box, intent_control(name), "Intent", options, **_required("Please choose an intent."), **shown_with)
+
+
+def _reject(view: ET.Element) -> None:
+    """A choice that a second press takes back."""
+    options = {str(reason): key for reason, key in REJECT_KEYS.items()}
+    _choices(view, REJECT, "Or reject, because it is", options, choice="single")
+    other = str(RejectReason.OTHER)
+    why = ET.SubElement(view, "View", _when(REJECT, other))
+    _text_area(why, WHY, placeholder="Why? (Enter takes it)", **_required("Please say why."))
+    _text_area(ET.SubElement(view, "View", _when(REJECT, other, is_chosen=False)), NOTE, placeholder="Note (optional)")
+
+
 def shortcuts(domain: str, labels: LabelSet) -> dict[tuple[str, str], str]:
-    """(kind, name) -> key, each key once. The kind of an intent is its domain.
+    """(kind, name) -> key, each key once, and none of those that reject. The kind of an intent is its domain.
 
     The queue's own intents, then slots, get single keys; domains get Shift and a letter; what is left serves the
     other slots and intents. Names beyond the supply are reached with Tab and the arrows.
@@ -129,20 +158,6 @@ def shortcuts(domain: str, labels: LabelSet) -> dict[tuple[str, str], str]:
     left = [key for key in (*SINGLE_KEYS, *SHIFTED_KEYS) if key not in keys.values()]
     wanted = [name for name in (*handy, *domains, *others) if name not in keys]
     return keys | dict(zip(wanted, left, strict=False))
-
-
-def instruction(domain: str, labels: LabelSet) -> str:
-    """The guide that opens when labelling starts, as HTML."""
-    intents = ", ".join(html.escape(intent) for intent in labels.intents.get(domain, ()))
-    return (
-        "<p>Each utterance shows what the assistant understood: domain, intent and slots are filled in.</p>"
-        "<p><b>1 accept</b>: all of it is right.<br>"
-        "<b>2 fix</b>: you have corrected what was wrong.<br>"
-        "<b>3 reject</b>: it cannot be labelled (not an utterance, another language, unintelligible); say why.</p>"
-        "<p><b>Ctrl+Enter</b> submits, <b>Ctrl+Space</b> skips. The other keys stand beside their labels: press a "
-        "slot's key, then mark its words; to remove a slot, click it and press Backspace.</p>"
-        f"<p>Intents of {html.escape(domain)}: {intents}</p>"
-    )
 
 
 def _slots(view: ET.Element, labels: LabelSet, keys: Mapping[tuple[str, str], str]) -> None:
@@ -161,14 +176,7 @@ def _utterance(view: ET.Element, locale: str) -> None:
 
 def _choices(view: ET.Element, name: str, title: str, options: Mapping[str, str | None], **more: str) -> None:
     ET.SubElement(view, "Header", {"value": title, "size": "5"})
-    attributes = {
-        "name": name,
-        "toName": UTTERANCE,
-        "choice": "single-radio",
-        "showInline": "true",
-        "required": "true",
-        "requiredMessage": f"Please choose: {title.lower()}",
-    }
+    attributes = {"name": name, "toName": UTTERANCE, "choice": "single-radio", "showInline": "true"}
     control = ET.SubElement(view, "Choices", attributes | more)
     for option, key in options.items():
         ET.SubElement(control, "Choice", _option(option, key))
@@ -176,6 +184,16 @@ def _choices(view: ET.Element, name: str, title: str, options: Mapping[str, str 
 
 def _text_area(view: ET.Element, name: str, **more: str) -> None:
     ET.SubElement(view, "TextArea", {"name": name, "toName": UTTERANCE, "maxSubmissions": "1", "rows": "1"} | more)
+
+
+def _when(control: str, value: str | None = None, *, is_chosen: bool = True) -> dict[str, str]:
+    """Shown while a value, or any, is chosen there; or while it is not."""
+    shown = {"visibleWhen": "choice-selected" if is_chosen else "choice-unselected", "whenTagName": control}
+    return shown if value is None else shown | {"whenChoiceValue": value}
+
+
+def _required(message: str) -> dict[str, str]:
+    return {"required": "true", "requiredMessage": message}
 
 
 def _option(value: str, key: str | None) -> dict[str, str]:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from plugin.label_studio.controls import NOTE, VERDICT
+from plugin.label_studio.controls import NOTE, REJECT
 from plugin.label_studio.payloads import DrawnTask
 from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import label_regions, region
 from plugin.label_studio.screen import LabelSet
-from plugin.records import Hypothesis, Verdict
+from plugin.records import Hypothesis, RejectReason, Verdict
 
 SIMULATED_EMAIL = "simulated-annotator@example.org"
 SIMULATED_NOTE = "simulated annotator"
@@ -88,13 +88,12 @@ def truth_of(labels: Mapping[int, Hypothesis | None]) -> Truth:
 
 
 def answer(task: DrawnTask, label: Hypothesis | None) -> tuple[Verdict, list[dict[str, Any]]]:
-    """What a person who knows the true label would press and submit."""
+    """What a person who knows the true label would submit, and the verdict on what was filled in."""
     if label is None:
-        verdict, regions = Verdict.REJECT, []
-    else:
-        verdict = Verdict.ACCEPT if label == task.shown else Verdict.FIX
-        regions = label_regions(label, task.text)
-    return verdict, [*regions, region("verdict", VERDICT, "choices", {"choices": [str(verdict)]}), note()]
+        reason = region("reject", REJECT, "choices", {"choices": [str(RejectReason.UNINTELLIGIBLE)]})
+        return Verdict.REJECT, [reason, note()]
+    verdict = Verdict.ACCEPT if label == task.shown else Verdict.FIX
+    return verdict, [*label_regions(label, task.text), note()]
 
 
 def note() -> dict[str, Any]:

@@ -10,19 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from plugin.label_studio.controls import DOMAIN, NOTE, SLOTS, VERDICT, intent_control
+from plugin.label_studio.controls import DOMAIN, NOTE, REJECT, SLOTS, WHY, intent_control
 from plugin.label_studio.payloads.common import Json, PayloadError
 from plugin.records import Hypothesis, Slot
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the controls of the labelling screen say, complete or not."""
+    """What the controls of the labelling screen say, complete or not. `reject` is the reason, if it was rejected."""
 
     domain: str | None
     intent: str | None
     slots: tuple[Slot, ...]
-    verdict: str | None
+    reject: str | None
     note: str
 
     @property
@@ -31,25 +31,30 @@ class Reading:
             return None
         return Hypothesis(self.domain, self.intent, self.slots)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of a label is there."""
+        return self.domain is None and self.intent is None and not self.slots
+
 
 def read_result(result: Iterable[Json], text: str, where: str = "result") -> Reading:
     """The regions of a prediction or annotation. Raises PayloadError for spans that do not fit the text."""
     choices: dict[str, str] = {}
     slots: set[Slot] = set()
-    note = ""
+    notes: list[str] = []
     for region in result:
         name, value = str(region.get("from_name")), region.get("value")
         if not isinstance(value, Mapping):
             continue  # a relation between two regions: it has no control of its own, and says nothing of the label
         if name == SLOTS:
             slots.update(_slots(value, text, where))
-        elif name == NOTE:
-            note = " ".join(_as_list(value.get("text"))).strip()
+        elif name in (NOTE, WHY):
+            notes.extend(_as_list(value.get("text")))
         elif value.get("choices"):
             choices[name] = str(value["choices"][0])
     domain = choices.get(DOMAIN)
     intent = choices.get(intent_control(domain)) if domain is not None else None
-    return Reading(domain, intent, _without_overlap(slots, text, where), choices.get(VERDICT), note)
+    return Reading(domain, intent, _without_overlap(slots, text, where), choices.get(REJECT), " ".join(notes).strip())
 
 
 def _slots(value: Json, text: str, where: str) -> Iterable[Slot]:

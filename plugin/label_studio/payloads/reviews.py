@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from plugin.label_studio.payloads.common import UNREADABLE, Json, PayloadError, read_time, read_utterance_id
 from plugin.label_studio.payloads.regions import Reading, read_result
-from plugin.records import Hypothesis, Review, Verdict
+from plugin.records import Hypothesis, RejectReason, Review, Verdict
 
 EMAIL_IN_USERNAME = re.compile(r"(\S+@\S+), \d+$")
 
@@ -35,46 +35,59 @@ def parse_review(annotation: Json, task: Json) -> Review:
     if utterance_id is None:
         raise PayloadError(f"{where}: the task has no utterance_id, it is not one of Assay's")
     reading = read_result(annotation["result"], text, where)
-    shown = shown_hypothesis(annotation, task)
-    verdict = _verdict(reading, shown, where)
+    shown = shown_reading(annotation, task)
+    reason = _reject_reason(reading, where)
+    if reason is None and reading.label is None:
+        raise PayloadError(f"{where}: neither rejected nor labelled with a domain and an intent of that domain")
     return Review(
         annotation_id=int(annotation["id"]),
         task_id=int(task["id"]),
         utterance_id=utterance_id,
-        verdict=verdict,
-        label=None if verdict is Verdict.REJECT else reading.label,
+        verdict=_verdict(reading, shown),
+        reject_reason=reason,
+        label=None if reason else reading.label,
         annotator=_annotator(annotation),
         lead_time_s=_lead_time(annotation),
         created_at=read_time(annotation["created_at"]),
         updated_at=read_time(annotation["updated_at"]),
-        shown_blind=not task.get("predictions"),
+        shown_blind=shown is None or shown.is_empty,
         note=reading.note,
     )
 
 
 def shown_hypothesis(annotation: Json, task: Json) -> Hypothesis | None:
-    """What the person saw filled in: the annotation's parent prediction, else the latest; None if incomplete."""
+    """What the person saw filled in; None if incomplete."""
+    reading = shown_reading(annotation, task)
+    return None if reading is None else reading.label
+
+
+def shown_reading(annotation: Json, task: Json) -> Reading | None:
+    """What the person saw filled in: the annotation's parent prediction, else the latest; None if there is none."""
     predictions = sorted(task.get("predictions") or (), key=lambda item: int(item["id"]))
     if not predictions:
         return None
     parent = annotation.get("parent_prediction")
     chosen = next((item for item in predictions if item["id"] == parent), predictions[-1])
-    return read_result(chosen["result"], str(task["data"]["text"]), f"prediction {chosen['id']}").label
+    return read_result(chosen["result"], str(task["data"]["text"]), f"prediction {chosen['id']}")
 
 
-def _verdict(reading: Reading, shown: Hypothesis | None, where: str) -> Verdict:
-    """What was submitted counts: who presses accept and yet changed something has fixed it."""
-    if reading.verdict is None:
-        raise PayloadError(f"{where}: no verdict")
+def _verdict(reading: Reading, shown: Reading | None) -> Verdict:
+    """What was submitted counts: whoever changed nothing has accepted.
+
+    Of what was shown blind, the task does not tell the hypothesis: it is a fix until somebody compares.
+    """
+    if reading.reject is not None:
+        return Verdict.REJECT
+    return Verdict.ACCEPT if shown is not None and reading.label == shown.label else Verdict.FIX
+
+
+def _reject_reason(reading: Reading, where: str) -> RejectReason | None:
+    if reading.reject is None:
+        return None
     try:
-        pressed = Verdict(reading.verdict)
+        return RejectReason(reading.reject)
     except ValueError:
-        raise PayloadError(f"{where}: unknown verdict {reading.verdict!r}") from None
-    if pressed is Verdict.REJECT:
-        return pressed
-    if reading.label is None:
-        raise PayloadError(f"{where}: {pressed} without a domain and an intent of that domain")
-    return Verdict.FIX if reading.label != shown else pressed
+        raise PayloadError(f"{where}: unknown reason to reject {reading.reject!r}") from None
 
 
 def _annotator(annotation: Json) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -21,10 +21,11 @@ from db.repositories import polls, utterances, webhook_events
 from db.repositories import queues as queue_rows
 from db.repositories.annotations import Reviewed
 from db.repositories.polls import TaskPlace
+from db.repositories.utterances import Understood
 from db.session import TransactionMaker
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.payloads import Glance, PayloadError, TaskState, WebhookEvent
-from plugin.records import Review
+from plugin.records import Hypothesis, Review, Slot, Verdict
 from plugin.services.ingest.intake import slot_lists
 
 log = logging.getLogger(__name__)
@@ -241,7 +242,7 @@ def to_rows(session: Session, queue_id: int, states: list[TaskState]) -> tuple[l
     places = polls.places(session, queue_id, [state.task_id for state in states])
     strange = {review.utterance_id for state in states if state.task_id not in places for review in state.reviews}
     revisions = utterances.revisions(session, strange) if strange else {}
-    rows: list[Reviewed] = []
+    found: list[tuple[Review, TaskPlace]] = []
     problems: list[str] = []
     for state in states:
         problems.extend(state.problems)
@@ -252,8 +253,19 @@ def to_rows(session: Session, queue_id: int, states: list[TaskState]) -> tuple[l
             if place is None:
                 problems.append(f"annotation {review.annotation_id}: there is no utterance {review.utterance_id}")
             else:
-                rows.append(to_row(review, place))
-    return rows, problems
+                found.append((review, place))
+    blind = {place for review, place in found if review.shown_blind and review.label is not None}
+    understood = utterances.hypotheses(session, blind) if blind else {}
+    return [to_row(with_verdict(review, understood.get(place)), place) for review, place in found], problems
+
+
+def with_verdict(review: Review, understood: Understood | None) -> Review:
+    """Of what was shown blind, the verdict on what would have been filled in; None: nothing to compare with."""
+    if understood is None or understood.domain is None or understood.intent is None:
+        return review
+    slots = tuple(sorted(Slot(start, end, label) for start, end, label in understood.slots))
+    same = review.label == Hypothesis(understood.domain, understood.intent, slots)
+    return replace(review, verdict=Verdict.ACCEPT if same else Verdict.FIX)
 
 
 def to_row(review: Review, place: TaskPlace) -> Reviewed:
@@ -269,6 +281,7 @@ def to_row(review: Review, place: TaskPlace) -> Reviewed:
         slots=slot_lists(said) if said else (),
         annotator=review.annotator,
         lead_time_s=review.lead_time_s,
+        reject_reason=review.reject_reason and review.reject_reason.value,
         shown_blind=review.shown_blind,
         note=review.note,
         created_at=review.created_at,

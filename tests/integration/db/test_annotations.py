@@ -19,8 +19,8 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 def review(utterance_id: int, annotation_id: int = 1, **changed: Any) -> Reviewed:
     values: dict[str, Any] = {
         "revision": 1, "task_id": 10 * annotation_id, "verdict": "fix", "domain": "music", "intent": "music_play",
-        "slots": [[0, 4, "artist"]], "annotator": "ann@example.org", "lead_time_s": 3.5, "shown_blind": False,
-        "note": "", "created_at": NOW, "updated_at": NOW, **changed,
+        "slots": [[0, 4, "artist"]], "annotator": "ann@example.org", "lead_time_s": 3.5,
+        "reject_reason": None, "shown_blind": False, "note": "", "created_at": NOW, "updated_at": NOW, **changed,
     }  # fmt: skip
     return Reviewed(utterance_id=utterance_id, annotation_id=annotation_id, **values)
 
@@ -115,6 +115,11 @@ def test_gold_is_one_label_per_utterance_that_of_its_newest_revision(session: Se
         ({"intent": None}, "label_is_whole"),
         ({"lead_time_s": -1.0}, "lead_time_is_not_negative"),
         ({"verdict": "reject"}, "rejected_has_no_label"),
+        ({"reject_reason": "other"}, "only_rejects_have_a_reason"),
+        (
+            {"verdict": "reject", "domain": None, "intent": None, "reject_reason": "bored"},
+            "reject_reason_is_known",
+        ),
         ({"note": "a\x00b"}, "NUL"),
         ({"note": "\ud800"}, "surrogates"),
         ({"slots": [[0, 4, "a\x00b"]]}, "Unicode escape"),

@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 from db.models import AnnotationRow, Queue, QueueTask, SelectionRow, UtteranceRow
 from db.repositories import polls
 from db.session import TransactionMaker
+from plugin.label_studio.controls import REJECT
 from plugin.label_studio.payloads import Glance, TaskState, WebhookEvent
 from plugin.label_studio.queues import label_regions, region
-from plugin.records import Hypothesis
+from plugin.records import Hypothesis, RejectReason
 from plugin.services import ingest
 from plugin.services.ingest import Collected
 from plugin.settings import Settings
@@ -34,9 +35,10 @@ def line(id_: str = "u1", text: str = "play jazz", **changed: Any) -> bytes:
 
 
 def verdict(name: str, label: Hypothesis | None, text: str = "utterance number 0") -> list[dict[str, Any]]:
-    """What a person submits."""
+    """What a person submits, given the verdict that it amounts to; another name is an unknown reason to reject."""
     regions = label_regions(label, text) if label is not None else []
-    return [*regions, region("verdict", "verdict", "choices", {"choices": [name]})]
+    reason = {"accept": None, "fix": None, "reject": str(RejectReason.OTHER_LANGUAGE)}.get(name, name)
+    return regions if reason is None else [*regions, region("reject", REJECT, "choices", {"choices": [reason]})]
 
 
 @pytest.fixture

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from db.models import Queue, UtteranceRow
+from db.models.utterances import POOL
+from db.repositories import utterances
 from plugin.label_studio.queues import region
+from plugin.records import Hypothesis
 from plugin.services import ingest
 from plugin.services.ingest import Collected
 from tests.integration.ingest.conftest import OVERLAP, PLAY, STOP, Desk, reconcile, rows, verdict
@@ -20,6 +24,7 @@ def test_reviews_arrive_with_the_revision_that_was_shown(desk: Desk) -> None:
     assert reconcile(desk) == Collected(desk.project_id, new=3, annotated=3)
     found = rows(desk)
     assert [row.verdict for row in found] == ["accept", "fix", "reject"]
+    assert [row.reject_reason for row in found] == [None, None, "other language"]
     assert [(row.domain, row.intent) for row in found] == [
         ("music", "music_play"), ("music", "music_stop"), (None, None)
     ]  # fmt: skip
@@ -37,6 +42,29 @@ def test_idempotent(desk: Desk) -> None:
     before = rows(desk)
     assert reconcile(desk) == Collected(desk.project_id)
     assert [(row.id, row.collected_at) for row in rows(desk)] == [(row.id, row.collected_at) for row in before]
+
+
+def test_the_verdict_on_what_was_shown_blind_is_by_the_hypothesis_of_its_revision(desk: Desk) -> None:
+    desk.publish(4)
+    with desk.transaction() as session:
+        utterances.upsert(session, "Music", POOL, [revised(session, desk.utterance_ids[1], STOP)])
+    for number in range(4):
+        desk.task(number)["predictions"][0]["result"] = []
+    for number, label in enumerate((PLAY, PLAY, STOP, None)):
+        submitted = verdict("accept" if label else "reject", label, f"utterance number {number}")
+        desk.annotator.submit_annotation(desk.task_ids[number], submitted)
+    assert reconcile(desk).new == 4
+    found = rows(desk)
+    assert [row.verdict for row in found] == ["accept", "accept", "fix", "reject"]
+    assert [row.revision for row in found] == [1, 1, 1, 1], "the second was shown before it was revised"
+    assert all(row.shown_blind for row in found)
+
+
+def revised(session: Session, utterance_id: int, label: Hypothesis) -> utterances.Incoming:
+    row = session.get_one(UtteranceRow, utterance_id)
+    return utterances.Incoming(
+        row.external_id, bytes(32), row.locale, row.text, domain=label.domain, intent=label.intent
+    )
 
 
 def test_an_annotation_that_was_changed_or_deleted(desk: Desk) -> None:
@@ -74,7 +102,7 @@ def test_what_cannot_be_read_is_told_and_never_stops_the_rest(desk: Desk) -> Non
     found = reconcile(desk)
     assert found.new == 1
     assert len(found.problems) == 2
-    assert "unknown verdict 'shrug'" in found.problems[0]
+    assert "unknown reason to reject 'shrug'" in found.problems[0]
     assert "there is no utterance 1000000000" in found.problems[1]
     assert rows(desk)[0].utterance_id == desk.utterance_ids[2]
 

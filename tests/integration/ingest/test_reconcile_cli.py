@@ -67,7 +67,7 @@ def test_a_problem_is_told_even_where_nothing_is_new(desks: list[Desk], wiring: 
     result = CliRunner().invoke(app, ["reconcile"])
     assert "nothing new" in result.stdout
     assert f"project {music.project_id}: annotation" in result.stderr
-    assert "unknown verdict 'shrug'" in result.stderr
+    assert "unknown reason to reject 'shrug'" in result.stderr
 
 
 def test_programs_are_told_of_every_project(desks: list[Desk], reconcile: Reconcile) -> None:

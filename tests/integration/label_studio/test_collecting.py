@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from plugin.label_studio.errors import LabelStudioError
-from plugin.label_studio.queues import label_regions, region
+from plugin.label_studio.queues import label_regions
 from tests.integration.label_studio.conftest import PLAY, Site, queue_tasks
 
 RELATION = {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right", "labels": []}
-ACCEPT = region("verdict", "verdict", "choices", {"choices": ["accept"]})
 
 
 def accepted(text: str) -> list[dict[str, Any]]:
-    return [*label_regions(PLAY, text), dict(ACCEPT)]
+    return label_regions(PLAY, text)
 
 
 def test_a_relation_between_regions_is_left_out_of_the_label(site: Site) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from plugin.label_studio.controls import NOTE, VERDICT
+from plugin.label_studio.controls import NOTE, REJECT
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import (
@@ -21,7 +21,7 @@ from plugin.label_studio.queues import (
 )
 from plugin.label_studio.screen import queue_marker
 from plugin.label_studio.simulated_annotator import SIMULATED_NOTE, SimulatedAnnotator
-from plugin.records import Hypothesis, Verdict
+from plugin.records import Hypothesis, RejectReason, Verdict
 from tests.integration.label_studio.conftest import LABELS, PLAY, Site, queue_tasks, slot
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=2)
@@ -32,12 +32,11 @@ def draw(client: LabelStudio, project: int) -> int | None:
     return None if task is None else task.utterance_id
 
 
-def submit_next(client: LabelStudio, project: int, verdict: Verdict = Verdict.ACCEPT) -> int | None:
+def submit_next(client: LabelStudio, project: int) -> int | None:
     task = client.next_task(project)
     assert task is not None
     label = task.shown or PLAY
-    pressed = region("v", VERDICT, "choices", {"choices": [str(verdict)]})
-    regions = [*label_regions(label, task.text), pressed]
+    regions = label_regions(label, task.text)
     client.submit_annotation(task.task_id, regions, lead_time_s=2.5, parent_prediction=task.prediction_id)
     return task.utterance_id
 
@@ -163,26 +162,58 @@ def test_accept_fix_and_reject_come_back_as_records(site: Site, locale: str, tex
     fixed = Hypothesis("home & garden", "lights_on", (slot(text, value, "device <x>"),))
     site.publish(project, queue_tasks(4, text, label))
     client = site.annotators[0]
-    for verdict, submitted in [("accept", label), ("fix", fixed), ("accept", fixed), ("reject", label)]:
+    reject = region("r", REJECT, "choices", {"choices": ["private or offensive"]})
+    for submitted in (
+        label_regions(label, text),
+        label_regions(fixed, text),
+        [reject],
+        [*label_regions(label, text), reject],  # what was filled in before somebody rejected it
+    ):
         task = client.next_task(project)
         assert task is not None
         assert task.shown == label
-        result = [
-            *label_regions(submitted, task.text),
-            region("v", VERDICT, "choices", {"choices": [verdict]}),
-            region("n", NOTE, "textarea", {"text": [f"{verdict} ✓"]}),
-        ]
+        result = [*submitted, region("n", NOTE, "textarea", {"text": ["so ✓"]})]
         client.submit_annotation(task.task_id, result, lead_time_s=2.5, parent_prediction=task.prediction_id)
     reviews = [review for state in site.admin.list_tasks(project) for review in state.reviews]
     assert [(review.verdict, review.label) for review in reviews] == [
         (Verdict.ACCEPT, label),
         (Verdict.FIX, fixed),
-        (Verdict.FIX, fixed),  # accept was pressed, but something had been changed
+        (Verdict.REJECT, None),
         (Verdict.REJECT, None),
     ]
+    assert [review.reject_reason for review in reviews] == [None, None, *[RejectReason.PRIVATE_OR_OFFENSIVE] * 2]
+    assert not any(review.shown_blind for review in reviews)
     assert [review.utterance_id for review in reviews] == [100, 101, 102, 103]
     assert {(review.annotator, review.lead_time_s) for review in reviews} == {(site.emails[0], 2.5)}
-    assert reviews[3].note == "reject ✓"
+    assert {review.note for review in reviews} == {"so ✓"}
+
+
+def test_a_blind_task_is_served_in_its_place_with_nothing_filled_in(site: Site) -> None:
+    project = site.queue()
+    tasks = [replace(task, blind=number == 1) for number, task in enumerate(queue_tasks(3))]
+    site.publish(project, tasks)
+    shown = []
+    for expected in (100, 101, 102):
+        task = site.annotators[0].next_task(project)
+        assert task is not None
+        assert task.utterance_id == expected
+        shown.append(task.shown)
+        site.annotators[0].submit_annotation(
+            task.task_id, label_regions(PLAY, task.text), parent_prediction=task.prediction_id
+        )
+    assert shown == [PLAY, None, PLAY]
+    reviews = [review for state in site.admin.list_tasks(project) for review in state.reviews]
+    assert [review.shown_blind for review in reviews] == [False, True, False]
+    assert [review.label for review in reviews] == [PLAY] * 3
+
+
+def test_a_prediction_with_nothing_in_it_orders_too(site: Site) -> None:
+    project = site.queue()
+    first, *others = queue_tasks(3)
+    bare = replace(first, reason="", hypothesis=None)
+    assert prediction_json(bare, "round-1", LABELS)["result"] == []
+    site.publish(project, [*others, bare])
+    assert [submit_next(client, project) for client in site.annotators[:3]] == [100, 101, 102]
 
 
 def test_a_skipped_task_goes_to_somebody_else_and_is_no_review(site: Site) -> None:

@@ -12,7 +12,7 @@ from plugin.label_studio.payloads import (
     parse_webhook,
     read_result,
 )
-from plugin.records import Hypothesis, Slot, Verdict
+from plugin.records import Hypothesis, RejectReason, Slot, Verdict
 
 TEXT = "play 🎵🎶 thriller by Queen 🎸 now please"
 SHOWN = Hypothesis("music", "play_song", (Slot(20, 25, "artist"),))
@@ -72,7 +72,6 @@ def test_what_the_editor_submitted_in_a_browser() -> None:
         {"from_name": "reason", "type": "textarea", "value": {"text": ["Chosen"]}, "readonly": True},
         span(32, 38, "song & name", "please"),
         choice("intent:weather", "query"),
-        choice("verdict", "fix"),
     )
     state = parse_task(task(submitted))
     label = Hypothesis("weather", "query", (Slot(20, 25, "artist"), Slot(32, 38, "song & name")))
@@ -85,37 +84,64 @@ def test_what_the_editor_submitted_in_a_browser() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pressed", "regions", "verdict"),
+    ("regions", "verdict"),
     [
-        ("accept", FILLED, Verdict.ACCEPT),
-        ("accept", FILLED[1:], Verdict.FIX),
-        ("fix", FILLED[1:], Verdict.FIX),
-        ("fix", FILLED, Verdict.FIX),
-        ("reject", (), Verdict.REJECT),
-        ("reject", FILLED, Verdict.REJECT),
+        (FILLED, Verdict.ACCEPT),
+        (FILLED[::-1], Verdict.ACCEPT),
+        (FILLED[1:], Verdict.FIX),
+        ((*FILLED[:2], choice("intent:music", "stop")), Verdict.FIX),
+        ((choice("reject", "unintelligible"),), Verdict.REJECT),
+        ((*FILLED, choice("reject", "unintelligible")), Verdict.REJECT),
     ],
 )
-def test_what_was_submitted_counts(pressed: str, regions: tuple[dict[str, Any], ...], verdict: Verdict) -> None:
-    submitted = annotation(*regions, choice("verdict", pressed))
+def test_what_was_submitted_is_the_verdict(regions: tuple[dict[str, Any], ...], verdict: Verdict) -> None:
+    submitted = annotation(*regions)
     review = parse_review(submitted, task(submitted))
     assert review.verdict is verdict
     assert (review.label is None) == (verdict is Verdict.REJECT)
+    assert review.reject_reason == (RejectReason.UNINTELLIGIBLE if verdict is Verdict.REJECT else None)
+
+
+def test_other_comes_with_the_reason_that_was_typed_and_the_note() -> None:
+    typed = [{"from_name": name, "type": "textarea", "value": {"text": [text]}} for name, text in NOTES.items()]
+    submitted = annotation(choice("reject", "other"), *typed)
+    review = parse_review(submitted, task(submitted))
+    assert (review.reject_reason, review.note) == (RejectReason.OTHER, "two people at once ask Ann")
+
+
+NOTES = {"why": "two people at once", "note": "ask Ann"}
 
 
 def test_accept_means_the_hypothesis_that_was_shown_not_a_later_one() -> None:
     later = {"id": 9, "model_version": "r2", "score": 0.5, "result": [*FILLED[1:]]}
     given = task()
     given["predictions"].append(later)
-    seen_first = annotation(*FILLED, choice("verdict", "accept"), parent_prediction=1)
+    seen_first = annotation(*FILLED, parent_prediction=1)
     assert parse_review(seen_first, given).verdict is Verdict.ACCEPT
-    seen_later = annotation(*FILLED, choice("verdict", "accept"), parent_prediction=9)
+    seen_later = annotation(*FILLED, parent_prediction=9)
     assert parse_review(seen_later, given).verdict is Verdict.FIX
 
 
-def test_a_label_given_to_nothing_shown_is_a_fix_and_blind() -> None:
-    submitted = annotation(*FILLED, choice("verdict", "accept"), parent_prediction=None)
-    review = parse_review(submitted, task(submitted, predictions=[]))
-    assert (review.verdict, review.shown_blind) == (Verdict.FIX, True)
+REASON = {"from_name": "reason", "type": "textarea", "value": {"text": ["On purpose"]}, "readonly": True}
+
+
+@pytest.mark.parametrize("shown", [[], [REASON]])
+def test_what_is_given_to_nothing_filled_in_is_blind(shown: list[dict[str, Any]]) -> None:
+    """Its verdict waits for whoever knows the hypothesis."""
+    blind = task()["predictions"][0] | {"result": shown}
+    submitted = annotation(*FILLED)
+    review = parse_review(submitted, task(submitted, predictions=[blind]))
+    assert (review.verdict, review.shown_blind, review.label) == (Verdict.FIX, True, SHOWN)
+    rejected = annotation(choice("reject", "unintelligible"))
+    assert parse_review(rejected, task(rejected, predictions=[blind])).verdict is Verdict.REJECT
+
+
+def test_a_task_without_a_prediction_is_blind_and_one_with_half_a_label_is_not() -> None:
+    submitted = annotation(*FILLED, parent_prediction=None)
+    assert parse_review(submitted, task(submitted, predictions=[])).shown_blind
+    half = task()["predictions"][0] | {"result": [FILLED[1]]}
+    review = parse_review(annotation(*FILLED), task(predictions=[half]))
+    assert (review.verdict, review.shown_blind) == (Verdict.FIX, False)
 
 
 def test_only_the_intent_of_the_chosen_domain_counts() -> None:
@@ -131,18 +157,18 @@ def test_spans_lose_their_outer_spaces_and_doubles() -> None:
 @pytest.mark.parametrize(
     ("regions", "problem"),
     [
-        (FILLED, "annotation 5 of task 1: no verdict"),
-        ((*FILLED, choice("verdict", "maybe")), "unknown verdict 'maybe'"),
-        ((FILLED[1], choice("verdict", "fix")), "fix without a domain and an intent"),
-        ((*FILLED, span(22, 30, "song"), choice("verdict", "fix")), "slots overlap: artist 'Queen' and song"),
-        ((*FILLED, span(30, 99, "song"), choice("verdict", "fix")), "outside the text of 38"),
-        ((*FILLED, span(26, 27, "song", "Queen"), choice("verdict", "fix")), "says 'Queen', the text has"),
+        ((), "annotation 5 of task 1: neither rejected nor labelled"),
+        ((FILLED[1],), "neither rejected nor labelled with a domain and an intent of that domain"),
+        ((*FILLED, choice("reject", "bored")), "unknown reason to reject 'bored'"),
+        ((*FILLED, span(22, 30, "song")), "slots overlap: artist 'Queen' and song"),
+        ((*FILLED, span(30, 99, "song")), "outside the text of 38"),
+        ((*FILLED, span(26, 27, "song", "Queen")), "says 'Queen', the text has"),
     ],
 )
 def test_what_cannot_be_read_is_a_problem_and_stops_nothing_else(
     regions: tuple[dict[str, Any], ...], problem: str
 ) -> None:
-    good = annotation(*FILLED, choice("verdict", "accept"), id=6)
+    good = annotation(*FILLED, id=6)
     state = parse_task(task(annotation(*regions), good))
     assert [review.annotation_id for review in state.reviews] == [6]
     assert len(state.problems) == 1
@@ -159,7 +185,7 @@ def test_what_cannot_be_read_is_a_problem_and_stops_nothing_else(
     ],
 )
 def test_a_region_without_a_control_or_a_value_says_nothing(odd: dict[str, Any]) -> None:
-    submitted = annotation(*FILLED, odd, choice("verdict", "accept"))
+    submitted = annotation(*FILLED, odd)
     state = parse_task(task(submitted))
     assert [review.verdict for review in state.reviews] == [Verdict.ACCEPT]
     assert state.problems == ()
@@ -178,10 +204,8 @@ def test_a_region_without_a_control_or_a_value_says_nothing(odd: dict[str, Any])
     ],
 )
 def test_an_annotation_of_another_shape_is_one_named_problem(broken: dict[str, Any]) -> None:
-    good = annotation(*FILLED, choice("verdict", "accept"), id=6)
-    bad = (
-        annotation(*FILLED, choice("verdict", "accept"), **broken) if "result" not in broken else annotation() | broken
-    )
+    good = annotation(*FILLED, id=6)
+    bad = annotation(*FILLED, **broken) if "result" not in broken else annotation() | broken
     state = parse_task(task(bad, good))
     assert [review.annotation_id for review in state.reviews] == [6]
     assert len(state.problems) == 1
@@ -190,7 +214,7 @@ def test_an_annotation_of_another_shape_is_one_named_problem(broken: dict[str, A
 
 @pytest.mark.parametrize(("given", "kept"), [(-3.2, None), (0, 0.0), (float("nan"), None), (float("inf"), None)])
 def test_an_impossible_lead_time_is_none(given: float, kept: float | None) -> None:
-    submitted = annotation(*FILLED, choice("verdict", "accept"), lead_time=given)
+    submitted = annotation(*FILLED, lead_time=given)
     assert parse_review(submitted, task(submitted)).lead_time_s == kept
 
 
@@ -201,7 +225,7 @@ def test_a_skip_is_counted_and_a_draft_is_seen() -> None:
 
 
 def test_a_task_imported_by_hand_is_nobodys_utterance() -> None:
-    state = parse_task(task(annotation(*FILLED, choice("verdict", "accept")), data={"text": TEXT}))
+    state = parse_task(task(annotation(*FILLED), data={"text": TEXT}))
     assert state.utterance_id is None
     assert "not one of Assay's" in state.problems[0]
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plugin.label_studio.guide import instruction
 from plugin.label_studio.payloads import read_result
 from plugin.label_studio.queues import (
     TITLE_CHARACTERS,
@@ -23,8 +24,16 @@ from plugin.label_studio.queues import (
     rank_codes,
     task_json,
 )
-from plugin.label_studio.screen import LabelSet, has_marker, instruction, label_config, queue_marker, shortcuts
-from plugin.records import Hypothesis, Slot
+from plugin.label_studio.screen import (
+    BLIND,
+    REJECT_KEYS,
+    LabelSet,
+    has_marker,
+    label_config,
+    queue_marker,
+    shortcuts,
+)
+from plugin.records import Hypothesis, RejectReason, Slot
 
 LABELS = LabelSet({"music": ["play_song", "stop"], "R&B <x>": ['say "hi"']}, ["artist", "a & b"])
 TEXT = "play 🎵 Queen now"
@@ -68,8 +77,8 @@ def test_no_room_between_neighbours_is_said() -> None:
 
 def test_labels_are_escaped_and_read_back() -> None:
     root = parsed(CONFIG)
-    domains = [choice.get("value") for choice in root.findall("Choices[@name='domain']/Choice")]
-    slots = [label.get("value") for label in root.findall("Labels/Label")]
+    domains = [choice.get("value") for choice in root.findall(".//Choices[@name='domain']/Choice")]
+    slots = [label.get("value") for label in root.findall(".//Labels/Label")]
     assert domains == ["music", "R&B <x>"]
     assert slots == ["artist", "a & b"]
     guide = instruction("R&B <x>", LABELS)
@@ -85,9 +94,12 @@ def test_each_shortcut_stands_once_even_with_more_labels_than_keys() -> None:
     root = parsed(label_config("en-US", "d3", many))
     keys = [node.get("hotkey") for node in root.iter() if node.get("hotkey")]
     assert len(keys) == len(set(keys))
-    assert set("123") <= set(keys)
+    assert {node.get("value"): node.get("hotkey") for node in root.findall(".//Choices[@name='reject']/Choice")} == {
+        str(reason): key for reason, key in REJECT_KEYS.items()
+    }
+    assert "u" not in keys, "Label Studio's own: it unselects"
     own = shortcuts("d3", many)
-    assert [own["d3", f"i3-{each}"] for each in range(4)] == ["4", "5", "6", "7"]
+    assert [own["d3", f"i3-{each}"] for each in range(4)] == ["1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +154,33 @@ def test_format_characters_are_part_of_names() -> None:
 def test_a_prediction_is_read_back_as_it_was() -> None:
     assert read_result(prediction_result(TASK, LABELS), TEXT).label == TASK.hypothesis
     check_tasks([TASK], CONFIG, LABELS)
+
+
+def test_who_rejects_need_not_choose_a_label() -> None:
+    """Required controls are asked for only where they are shown."""
+    root = parsed(CONFIG)
+    parents = {child: parent for parent in root.iter() for child in parent}
+    required = [node for node in root.iter() if node.get("required") == "true"]
+    assert {node.get("name") for node in required} == {"domain", "intent:music", "intent:R&B <x>", "why"}
+    for node in required:
+        conditions = []
+        above = node
+        while above in parents:
+            above = parents[above]
+            conditions.append((above.get("visibleWhen"), above.get("whenTagName"), above.get("whenChoiceValue")))
+        if node.get("name") == "why":
+            assert ("choice-selected", "reject", str(RejectReason.OTHER)) in conditions
+        else:
+            assert ("choice-unselected", "reject", None) in conditions
+
+
+def test_a_blind_prediction_fills_in_nothing_and_says_so() -> None:
+    blind = replace(TASK, blind=True)
+    [line] = prediction_result(blind, LABELS)
+    assert (line["from_name"], line["value"]["text"], line["readonly"]) == ("reason", [BLIND], True)
+    assert read_result([line], TEXT).is_empty
+    assert not read_result(prediction_result(TASK, LABELS), TEXT).is_empty
+    check_tasks([blind], CONFIG, LABELS)
 
 
 def test_an_intent_of_another_domain_is_left_open() -> None:
