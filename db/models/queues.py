@@ -9,11 +9,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigId, CreatedAt
 
+QUEUE_KINDS = ("review", "second", "adjudication")
 TASK_STATES = ("planned", "published", "leaving", "annotated", "removed")
 
 
 class Queue(Base):
-    """The review queue of a (locale, domain): one Label Studio project. `dirty`: its plan is not yet published.
+    """A queue is one Label Studio project. `dirty`: its plan is not yet published.
+
+    kind  `review`: that of a (locale, domain); or one for all domains of a locale, `*`: for second opinions on a part
+          of what was reviewed, and for the adjudication of those that differ
 
     All changes up to `collected_until` are collected, by Label Studio's clock; `polled_at` is when we last looked, by
     ours. `surplus` is by how many the project's tasks outnumbered ours when their ids were last compared: tasks made by
@@ -22,14 +26,17 @@ class Queue(Base):
 
     __tablename__ = "queues"
     __table_args__ = (
-        UniqueConstraint("instance", "locale", "domain"),
+        UniqueConstraint("instance", "locale", "kind", "domain"),
         UniqueConstraint("instance", "project_id"),
         CheckConstraint("state IN ('active', 'paused')", name="state_is_known"),
+        CheckConstraint(f"kind IN {QUEUE_KINDS}", name="kind_is_known"),
+        CheckConstraint("kind = 'review' OR domain = '*'", name="opinions_are_of_all_domains"),
     )
 
     id: Mapped[BigId]
     instance: Mapped[str]
     locale: Mapped[str]
+    kind: Mapped[str] = mapped_column(server_default="review")
     domain: Mapped[str]
     project_id: Mapped[int | None]
     state: Mapped[str] = mapped_column(server_default="active")
@@ -46,6 +53,7 @@ class QueueTask(Base):
     """An utterance's place in a queue. `rank_code` ascends in serving order.
 
     `blind`: nothing is filled in. Drawn once, when the utterance first enters the queue, and kept.
+    `overlap`: somebody else is asked too. Drawn when the first annotation comes, and kept; NULL before.
     `mark` is what Label Studio's column of reviews says of it, as we last wrote it there.
     """
 
@@ -66,6 +74,35 @@ class QueueTask(Base):
     task_id: Mapped[int | None]
     rank_code: Mapped[float]
     blind: Mapped[bool] = mapped_column(server_default=text("false"))
+    overlap: Mapped[bool | None]
     mark: Mapped[str | None]
     state: Mapped[str]
     state_since: Mapped[datetime]
+
+
+class Rework(Base):
+    """An answer that is none, so that its task is to be served again: a skip, or a second opinion of the first person.
+
+    `taken_back_at`: when Label Studio was told; NULL is work to do. A person's last skips stay as they are, `stays`:
+    who skips an item that often is not asked again.
+    """
+
+    __tablename__ = "reworks"
+    __table_args__ = (
+        UniqueConstraint("queue_id", "annotation_id"),
+        CheckConstraint("reason IN ('skipped', 'same person')", name="reason_is_known"),
+        CheckConstraint("NOT stays OR taken_back_at IS NULL", name="what_stays_is_not_taken_back"),
+        Index("ix_reworks_queue_id_utterance_id", "queue_id", "utterance_id"),
+        Index("ix_reworks_open", "queue_id", postgresql_where=text("taken_back_at IS NULL AND NOT stays")),
+    )
+
+    id: Mapped[BigId]
+    queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"))
+    utterance_id: Mapped[int] = mapped_column(ForeignKey("utterances.id"))
+    task_id: Mapped[int]
+    annotation_id: Mapped[int]
+    annotator: Mapped[str]
+    reason: Mapped[str]
+    stays: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[CreatedAt]
+    taken_back_at: Mapped[datetime | None]

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigId, CreatedAt
+from db.models.queues import QUEUE_KINDS
 
 POOL = "pool"
 REJECT_REASONS = ("not an utterance", "other language", "unintelligible", "private or offensive", "other")
@@ -70,7 +71,8 @@ class UtteranceRevision(Base):
 class AnnotationRow(Base):
     """What a person said: from Label Studio (`annotation_id` set) or from a file of gold data.
 
-    `withdrawn_at` is set when the annotation was deleted in Label Studio; the row stays.
+    `kind` is that of its queue: a review, a second opinion, or the adjudication of the two.
+    `withdrawn_at` is set when the annotation was deleted in Label Studio, or does not count; the row stays.
     """
 
     __tablename__ = "annotations"
@@ -80,6 +82,7 @@ class AnnotationRow(Base):
         CheckConstraint(f"reject_reason IN {REJECT_REASONS}", name="reject_reason_is_known"),
         CheckConstraint("reject_reason IS NULL OR verdict = 'reject'", name="only_rejects_have_a_reason"),
         CheckConstraint("(domain IS NULL) = (intent IS NULL)", name="label_is_whole"),
+        CheckConstraint(f"kind IN {QUEUE_KINDS}", name="kind_is_known"),
         CheckConstraint("lead_time_s >= 0", name="lead_time_is_not_negative"),
         Index("uq_annotations_instance_annotation_id", "instance", "annotation_id", unique=True),
         Index(
@@ -98,6 +101,7 @@ class AnnotationRow(Base):
     instance: Mapped[str]
     annotation_id: Mapped[int | None]
     task_id: Mapped[int | None]
+    kind: Mapped[str] = mapped_column(server_default="review")
     verdict: Mapped[str]
     domain: Mapped[str | None]
     intent: Mapped[str | None]

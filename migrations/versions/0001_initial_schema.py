@@ -223,6 +223,7 @@ def upgrade() -> None:
         sa.Column("instance", sa.Text(), nullable=False),
         sa.Column("annotation_id", sa.BigInteger(), nullable=True),
         sa.Column("task_id", sa.BigInteger(), nullable=True),
+        sa.Column("kind", sa.Text(), server_default="review", nullable=False),
         sa.Column("verdict", sa.Text(), nullable=False),
         sa.Column("domain", sa.Text(), nullable=True),
         sa.Column("intent", sa.Text(), nullable=True),
@@ -251,6 +252,7 @@ def upgrade() -> None:
             "reject_reason IS NULL OR verdict = 'reject'", name=op.f("ck_annotations_only_rejects_have_a_reason")
         ),
         sa.CheckConstraint("(domain IS NULL) = (intent IS NULL)", name=op.f("ck_annotations_label_is_whole")),
+        sa.CheckConstraint("kind IN ('review', 'second', 'adjudication')", name=op.f("ck_annotations_kind_is_known")),
         sa.CheckConstraint("lead_time_s >= 0", name=op.f("ck_annotations_lead_time_is_not_negative")),
         sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_annotations_utterance_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_annotations")),
@@ -450,6 +452,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("instance", sa.Text(), nullable=False),
         sa.Column("locale", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), server_default="review", nullable=False),
         sa.Column("domain", sa.Text(), nullable=False),
         sa.Column("project_id", sa.BigInteger(), nullable=True),
         sa.Column("state", sa.Text(), server_default="active", nullable=False),
@@ -463,9 +466,11 @@ def upgrade() -> None:
             "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
         sa.CheckConstraint("state IN ('active', 'paused')", name=op.f("ck_queues_state_is_known")),
+        sa.CheckConstraint("kind IN ('review', 'second', 'adjudication')", name=op.f("ck_queues_kind_is_known")),
+        sa.CheckConstraint("kind = 'review' OR domain = '*'", name=op.f("ck_queues_opinions_are_of_all_domains")),
         sa.ForeignKeyConstraint(["selection_id"], ["selections.id"], name=op.f("fk_queues_selection_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_queues")),
-        sa.UniqueConstraint("instance", "locale", "domain", name=op.f("uq_queues_instance_locale_domain")),
+        sa.UniqueConstraint("instance", "locale", "kind", "domain", name=op.f("uq_queues_instance_locale_kind_domain")),
         sa.UniqueConstraint("instance", "project_id", name=op.f("uq_queues_instance_project_id")),
     )
     op.create_table(
@@ -551,6 +556,7 @@ def upgrade() -> None:
         sa.Column("task_id", sa.BigInteger(), nullable=True),
         sa.Column("rank_code", sa.Double(), nullable=False),
         sa.Column("blind", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("overlap", sa.Boolean(), nullable=True),
         sa.Column("mark", sa.Text(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("state_since", sa.DateTime(timezone=True), nullable=False),
@@ -569,6 +575,35 @@ def upgrade() -> None:
         sa.UniqueConstraint("queue_id", "utterance_id", name=op.f("uq_queue_tasks_queue_id_utterance_id")),
     )
     op.create_index("ix_queue_tasks_utterance_id", "queue_tasks", ["utterance_id"], unique=False)
+    op.create_table(
+        "reworks",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("queue_id", sa.BigInteger(), nullable=False),
+        sa.Column("utterance_id", sa.BigInteger(), nullable=False),
+        sa.Column("task_id", sa.BigInteger(), nullable=False),
+        sa.Column("annotation_id", sa.BigInteger(), nullable=False),
+        sa.Column("annotator", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("stays", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column(
+            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.Column("taken_back_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("reason IN ('skipped', 'same person')", name=op.f("ck_reworks_reason_is_known")),
+        sa.CheckConstraint("NOT stays OR taken_back_at IS NULL", name=op.f("ck_reworks_what_stays_is_not_taken_back")),
+        sa.ForeignKeyConstraint(["queue_id"], ["queues.id"], name=op.f("fk_reworks_queue_id")),
+        sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_reworks_utterance_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_reworks")),
+        sa.UniqueConstraint("queue_id", "annotation_id", name=op.f("uq_reworks_queue_id_annotation_id")),
+    )
+    op.create_index("ix_reworks_queue_id_utterance_id", "reworks", ["queue_id", "utterance_id"], unique=False)
+    op.create_index(
+        "ix_reworks_open",
+        "reworks",
+        ["queue_id"],
+        unique=False,
+        postgresql_where=sa.text("taken_back_at IS NULL AND NOT stays"),
+    )
     op.create_table(
         "sources",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -655,6 +690,11 @@ def downgrade() -> None:
     )
     op.drop_table("source_tasks")
     op.drop_table("sources")
+    op.drop_index(
+        "ix_reworks_open", table_name="reworks", postgresql_where=sa.text("taken_back_at IS NULL AND NOT stays")
+    )
+    op.drop_index("ix_reworks_queue_id_utterance_id", table_name="reworks")
+    op.drop_table("reworks")
     op.drop_index("ix_queue_tasks_utterance_id", table_name="queue_tasks")
     op.drop_table("queue_tasks")
     op.drop_table("evaluation_metrics")

@@ -24,12 +24,12 @@ def tasks(session: Session, queue_id: int) -> Sequence[QueueTask]:
 
 
 def utterances_elsewhere(session: Session, queue: Queue, utterance_ids: Sequence[int]) -> set[int]:
-    """Those of the utterances that another queue of the instance still shows or has had annotated."""
+    """Those of the utterances that another review queue of the instance still shows or has had annotated."""
     return set(
         session.scalars(
             select(QueueTask.utterance_id)
             .join(Queue, Queue.id == QueueTask.queue_id)
-            .where(Queue.instance == queue.instance, Queue.id != queue.id)
+            .where(Queue.instance == queue.instance, Queue.id != queue.id, Queue.kind == "review")
             .where(among(QueueTask.utterance_id, utterance_ids))
             .where(QueueTask.state.in_(["published", "leaving", "annotated"]))
         )
@@ -37,7 +37,9 @@ def utterances_elsewhere(session: Session, queue: Queue, utterance_ids: Sequence
 
 
 def put_tasks(session: Session, queue_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert or renew tasks by (queue, utterance); one that was annotated meanwhile stays annotated."""
+    """Insert or renew tasks by (queue, utterance); one that was annotated meanwhile stays annotated, and blind is
+    blind for good.
+    """
     for start in range(0, len(rows), ROWS_A_STATEMENT):
         _put_tasks(session, queue_id, rows[start : start + ROWS_A_STATEMENT])
 

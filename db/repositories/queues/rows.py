@@ -12,30 +12,33 @@ from sqlalchemy.orm import Session
 
 from db.models import Queue, QueueTask, SelectionRow
 
+REVIEW = "review"
+IN_ORDER = (Queue.locale, Queue.kind != REVIEW, Queue.kind.desc(), Queue.domain)
+
 
 def ensure(session: Session, instance: str, locale: str, domains: Iterable[str]) -> Sequence[Queue]:
-    """The queues of these domains, made where they lack, and marked dirty."""
+    """The review queues of these domains, made where they lack, and marked dirty."""
     rows = [{"instance": instance, "locale": locale, "domain": domain} for domain in sorted(domains)]
     if rows:
         statement = insert(Queue).values(rows)
-        session.execute(
-            statement.on_conflict_do_update(index_elements=["instance", "locale", "domain"], set_={"dirty": True})
-        )
+        unique = ["instance", "locale", "kind", "domain"]
+        session.execute(statement.on_conflict_do_update(index_elements=unique, set_={"dirty": True}))
     return of_locale(session, instance, locale)
 
 
 def mark_dirty(session: Session, instance: str, locale: str) -> None:
-    session.execute(update(Queue).where(Queue.instance == instance, Queue.locale == locale).values(dirty=True))
+    of_reviews = (Queue.instance == instance, Queue.locale == locale, Queue.kind == REVIEW)
+    session.execute(update(Queue).where(*of_reviews).values(dirty=True))
 
 
 def of_locale(session: Session, instance: str, locale: str) -> Sequence[Queue]:
-    return session.scalars(
-        select(Queue).where(Queue.instance == instance, Queue.locale == locale).order_by(Queue.domain)
-    ).all()
+    """Its review queues."""
+    of_reviews = (Queue.instance == instance, Queue.locale == locale, Queue.kind == REVIEW)
+    return session.scalars(select(Queue).where(*of_reviews).order_by(Queue.domain)).all()
 
 
 def every(session: Session, instance: str) -> Sequence[Queue]:
-    return session.scalars(select(Queue).where(Queue.instance == instance).order_by(Queue.locale, Queue.domain)).all()
+    return session.scalars(select(Queue).where(Queue.instance == instance).order_by(*IN_ORDER)).all()
 
 
 def get(session: Session, queue_id: int) -> Queue | None:
@@ -114,6 +117,6 @@ def counts(session: Session) -> list[QueueCounts]:
         select(Queue, published, done, leaving)
         .outerjoin(QueueTask, QueueTask.queue_id == Queue.id)
         .group_by(Queue.id)
-        .order_by(Queue.locale, Queue.domain)
+        .order_by(*IN_ORDER)
     )
     return [QueueCounts(*row) for row in session.execute(query)]
