@@ -19,7 +19,7 @@ from plugin.label_studio import imports
 from plugin.label_studio.calls import errors
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.imports import Present, chunks
-from plugin.label_studio.inspection import WEBHOOK_ACTIONS, Inspection, webhook_settings
+from plugin.label_studio.inspection import WEBHOOK_ACTIONS, webhook_settings
 from plugin.label_studio.payloads import (
     DrawnTask,
     Glance,
@@ -32,6 +32,7 @@ from plugin.label_studio.payloads import (
 )
 from plugin.label_studio.queues import TABS, tab_data
 from plugin.label_studio.screen import has_marker
+from plugin.label_studio.source_calls import SourceCalls, updated_filter
 
 Json = Mapping[str, Any]
 
@@ -42,7 +43,7 @@ CONNECT_SECONDS = 10.0
 UNRESOLVED = "Can't resolve hostname"
 
 
-class SdkLabelStudio(Inspection):
+class SdkLabelStudio(SourceCalls):
     def __init__(
         self,
         url: str,
@@ -120,7 +121,7 @@ class SdkLabelStudio(Inspection):
     def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
         query: dict[str, Any] = {"ordering": ["tasks:id"]}
         if updated_since is not None:
-            query["filters"] = {"conjunction": "and", "items": [_updated_since(updated_since)]}
+            query["filters"] = {"conjunction": "and", "items": [updated_filter(updated_since)]}
         return (parse_task(task) for task in self._tasks(project_id, query, page_size=PAGE))
 
     def glance(self, project_id: int) -> Glance:
@@ -258,8 +259,3 @@ class SdkLabelStudio(Inspection):
             )
             for task in pager:
                 yield task.model_dump(mode="json")
-
-
-def _updated_since(moment: datetime) -> Json:
-    value = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return {"filter": "filter:tasks:updated_at", "operator": "greater_or_equal", "type": "Datetime", "value": value}

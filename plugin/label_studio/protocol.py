@@ -2,16 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
 from plugin.label_studio.payloads import DrawnTask, Glance, Hook, ServerFacts, TaskState
+from plugin.label_studio.payloads.sources import SourceGlance, SourceTask, SourceWork
 
 Json = Mapping[str, Any]
 
 
-class LabelStudio(Protocol):
+class SourceProjects(Protocol):
+    """Somebody else's projects (`source_calls.SourceCalls`)."""
+
+    def get_project(self, project_id: int) -> Json: ...
+    def source_glance(self, project_id: int) -> SourceGlance: ...
+    def source_tasks(
+        self,
+        project_id: int,
+        *,
+        after: int = 0,
+        updated_since: datetime | None = None,
+        with_predictions: bool = False,
+        limit: int = 500,
+    ) -> list[SourceTask]:
+        """The next `limit` tasks by id; fewer when there are no more."""
+        ...
+
+    def source_tasks_of(
+        self, project_id: int, task_ids: Sequence[int], *, with_predictions: bool = False
+    ) -> list[SourceTask]:
+        """Those of the tasks that there are."""
+        ...
+
+    def all_task_ids(self, project_id: int) -> set[int]: ...
+    def source_work(self, project_id: int, task_ids: Sequence[int], known: Collection[int]) -> dict[int, SourceWork]:
+        """What was done to those of the tasks that there are; `known` annotations were made by us."""
+        ...
+
+    def send_predictions(self, project_id: int, predictions: Sequence[Json]) -> None:
+        """Tried once. Of an uncertain end, `source_work` tells later."""
+        ...
+
+    def annotate_from_predictions(self, project_id: int, task_ids: Sequence[int], versions: Sequence[str]) -> None:
+        """Make an annotation of each prediction of these versions that has become none: twice is once."""
+        ...
+
+    def drop_predictions(self, project_id: int, version: str) -> None:
+        """Delete all predictions of a version; the annotations that were made of them stay."""
+        ...
+
+    def delete_annotation(self, annotation_id: int) -> None: ...
+    def add_data_field(self, project_id: int, task_ids: Sequence[int], name: str, value: str | float) -> None: ...
+    def ensure_webhook(self, project_id: int, url: str, secret: str, actions: Sequence[str] = ...) -> None: ...
+    def remove_webhook(self, project_id: int, url: str) -> None: ...
+
+
+class LabelStudio(SourceProjects, Protocol):
     """Every method raises LabelStudioError when Label Studio refuses, fails or does not answer."""
 
     def close(self) -> None: ...

@@ -25,6 +25,7 @@ from plugin.label_studio.payloads import (
     parse_task,
 )
 from plugin.label_studio.screen import has_marker
+from tests.fakes.foreign import Foreign
 from tests.fakes.serving import DEFAULTS, FakeProject, serve, submitted
 from tests.fakes.surroundings import NO_SKEW, POSTGRESQL, Deliver, Surroundings, Webhooks
 
@@ -110,7 +111,7 @@ class FakeLabelStudio(Webhooks):
         return found[0]
 
 
-class FakeClient(Surroundings):
+class FakeClient(Foreign, Surroundings):
     def __init__(self, server: FakeLabelStudio, email: str) -> None:
         self._server = server
         self._email = email
@@ -232,6 +233,7 @@ class FakeClient(Surroundings):
             "parent_prediction": parent_prediction,
             "created_at": now,
             "updated_at": now,
+            "updated_by": None,
         }
         task["annotations"].append(annotation)
         task["updated_at"] = now
@@ -257,6 +259,8 @@ class FakeClient(Surroundings):
         for task in made[:dropped]:
             task["predictions"].clear()
         project.tasks.update({task["id"]: task for task in made})
+        told = {"tasks": [{"id": task["id"]} for task in made], "project": {"id": project_id}}
+        self._server.send(project.webhooks, "TASKS_CREATED", told)
         self._answer("import tasks", dropped)
         return [task["id"] for task in made]
 
@@ -285,6 +289,8 @@ class FakeClient(Surroundings):
             "id": self._server.new_id(),
             "project": project_id,
             "data": dict(task["data"]),
+            "meta": dict(task.get("meta", {})),
+            "created_at": self._server.now(),
             "predictions": predictions,
             "annotations": [],
             "drafts": [],
