@@ -238,7 +238,7 @@ class FakeClient(Foreign, Surroundings):
         task["annotations"].append(annotation)
         task["updated_at"] = now
         project.locks.get(task_id, set()).discard(self._email)
-        told = {"annotation": {**annotation, "task": task_id}, "project": {"id": task["project"]}}
+        told = {"annotation": {**annotation, "task": task_id}, "project": {"id": task["project"]}, "task": task}
         self._server.send(project.webhooks, "ANNOTATION_CREATED", told)
         return annotation_id
 
@@ -259,6 +259,9 @@ class FakeClient(Foreign, Surroundings):
         for task in made[:dropped]:
             task["predictions"].clear()
         project.tasks.update({task["id"]: task for task in made})
+        versions = [item["model_version"] for task in made for item in task["predictions"]]
+        if versions and not project.model_version:
+            project.settings["model_version"] = versions[-1]
         told = {"tasks": [{"id": task["id"]} for task in made], "project": {"id": project_id}}
         self._server.send(project.webhooks, "TASKS_CREATED", told)
         self._answer("import tasks", dropped)

@@ -4,16 +4,19 @@ import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
 
 from plugin.label_studio.client import SdkLabelStudio
+from plugin.label_studio.imports import BulkApi
 from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import LabelSet, QueueTask, project_settings, rank_codes, task_json
 from plugin.label_studio.screen import queue_marker
 from plugin.records import Hypothesis, Slot
 from tests.fakes.label_studio import FakeLabelStudio
-from tests.servers import LabelStudioServer
+from tests.label_studio_hands import FakeHands, Hands, RealHands, post
+from tests.servers import LabelStudioServer, PostgresServer
 
 LABELS = LabelSet({"music": ["play_song", "stop"], "home & garden": ["lights_on"]}, ["artist", "song", "device <x>"])
 PLAY = Hypothesis("music", "play_song")
@@ -27,6 +30,12 @@ class Site:
     admin: LabelStudio
     annotators: list[LabelStudio]
     emails: list[str]
+    hands: Hands
+
+    @property
+    def bulk(self) -> BulkApi:
+        """Single bulk calls, unchecked and unrepeated."""
+        return cast("BulkApi", self.admin)
 
     def queue(self, locale: str = "en-US") -> int:
         """A project of its own for each test."""
@@ -54,20 +63,21 @@ def slot(text: str, value: str, label: str) -> Slot:
 
 @pytest.fixture(scope="session")
 def fake_site() -> Site:
-    server = FakeLabelStudio()
+    server = FakeLabelStudio(deliver=post, ssrf_open="127.0.0.1")
     emails = [f"annotator{number}@example.org" for number in range(1, 5)]
-    return Site(server.client(), [server.client(email) for email in emails], emails)
+    return Site(server.client(), [server.client(email) for email in emails], emails, FakeHands(server))
 
 
 @pytest.fixture(scope="session")
-def real_site(label_studio_server: LabelStudioServer) -> Iterator[Site]:
+def real_site(label_studio_server: LabelStudioServer, postgres_server: PostgresServer) -> Iterator[Site]:
     people = label_studio_server.annotators(4)
     with ExitStack() as stack:
         admin, *annotators = (
             stack.enter_context(closing(SdkLabelStudio(label_studio_server.url, token, timeout_s=60)))
             for token in (label_studio_server.token, *(person.token for person in people))
         )
-        yield Site(admin, list(annotators), [person.email for person in people])
+        hands = RealHands(label_studio_server, postgres_server.url("label_studio"))
+        yield Site(admin, list(annotators), [person.email for person in people], hands)
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.label_studio)])

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import http.server
 import json
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
 import pytest
@@ -24,11 +21,10 @@ from plugin.label_studio.queues import TABS, prediction_json, task_json
 from plugin.services.tidying import remove_strays
 from plugin.stack import accounts
 from tests.integration.label_studio.conftest import LABELS, Site, queue_tasks
+from tests.label_studio_hands import listener
 from tests.servers import LabelStudioServer
 
 pytestmark = pytest.mark.label_studio
-
-Received = list[tuple[str, dict[str, Any]]]
 
 
 @pytest.fixture
@@ -44,26 +40,6 @@ def api(label_studio_server: LabelStudioServer) -> Iterator[httpx.Client]:
         yield client
 
 
-@contextmanager
-def listener() -> Iterator[tuple[str, Received]]:
-    received: Received = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            received.append((str(self.headers[SECRET_HEADER]), body))
-            self.send_response(202)
-            self.end_headers()
-
-        def log_request(self, *_: object) -> None:
-            return
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/webhooks/label-studio", received
-        server.shutdown()
-
-
 def test_webhooks_carry_the_newest_secret_and_our_imports_send_none(site: Site) -> None:
     project = site.queue()
     with listener() as (url, received):
@@ -76,7 +52,7 @@ def test_webhooks_carry_the_newest_secret_and_our_imports_send_none(site: Site) 
         annotation = site.annotators[0].submit_annotation(task.task_id, [], skipped=True)
         others = [other for other in site.admin.task_ids(project) if other != task.task_id]
         site.admin.delete_tasks(project, others, leaving_since=datetime.now(UTC) - timedelta(days=2))
-    assert [secret for secret, _ in received] == ["new secret"] * 2
+    assert [headers[SECRET_HEADER.lower()] for headers, _ in received] == ["new secret"] * 2
     events = [parse_webhook(body) for _, body in received]
     assert [event.action for event in events] == ["ANNOTATION_CREATED", "TASKS_DELETED"]
     assert [event.project_id for event in events] == [project, project]
