@@ -67,7 +67,7 @@ def publish(
     with transaction() as session:
         for part in scored:
             scoring.write(session, part)
-        everything = {"budget": len(heard), "control_share": 0.0, "nlu_low": 0.0, "nlu_high": 1.0}
+        everything = {"budget": len(heard), "control_share": 0.0, "blind_share": 0.0, "nlu_low": 0.0, "nlu_high": 1.0}
         policies.change(session, locale, "*", everything, changed_by="test", comment="")
     selection.refresh(transaction, locale, now, INSTANCE)
     with transaction() as session:

@@ -180,7 +180,7 @@ def test_main_job(assay: Assay, pool: Path, engine: Engine, label_studio_server:
     assert replicates == 2
 
     # Select and publish.
-    assay("policy", "set", "--locale", LOCALE, "--budget", BUDGET, "--nlu-band", 0.0, 1.0)
+    assay("policy", "set", "--locale", LOCALE, "--budget", BUDGET, "--nlu-band", 0.0, 1.0, "--blind-share", 0.0)
     round_ = assay.json("selection", "refresh", "--locale", LOCALE)
     assert round_["items"] == BUDGET
     assay("selection", "replay", round_["selection"])

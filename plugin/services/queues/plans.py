@@ -15,7 +15,7 @@ from db.repositories import selections
 from plugin.label_studio.queues import LabelSet, describe, rank_codes
 from plugin.label_studio.queues import QueueTask as Shown
 from plugin.services.evaluation.publishing import metric_lines
-from plugin.services.queues.showing import reasons, to_label_set, to_shown, without_unshowable
+from plugin.services.queues.showing import blinds, reasons, to_label_set, to_shown, without_unshowable
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,12 @@ def read_plan(session: Session, queue_id: int) -> Plan | None:
         return None
     items = without_unshowable(queue_rows.planned_items(session, selection, queue.domain), queue.locale)
     elsewhere = queue_rows.utterances_elsewhere(session, queue, [item.utterance_id for item in items])
-    present = {task.utterance_id: task for task in queue_rows.tasks(session, queue.id) if task.state != "removed"}
-    reason = reasons(session, selection)
+    tasks = queue_rows.tasks(session, queue.id)
+    present = {task.utterance_id: task for task in tasks if task.state != "removed"}
+    reason, blind = reasons(session, selection), blinds(selection, tasks)
     codes = rank_codes(len(items))
     shown = {
-        item.utterance_id: to_shown(item, code, reason(item))
+        item.utterance_id: to_shown(item, code, reason(item), blind=blind(item))
         for item, code in zip(items, codes, strict=True)
         if item.utterance_id not in elsewhere
     }
@@ -71,8 +72,9 @@ def read_plan(session: Session, queue_id: int) -> Plan | None:
         new=[item for id_, item in shown.items() if id_ not in present],
         staying=[(open_tasks[id_], item) for id_, item in shown.items() if id_ in stays],
         leaving=[
-            (task, to_shown(open_items[task.utterance_id], code, reason(open_items[task.utterance_id])))
+            (task, to_shown(item, code, reason(item), blind=blind(item)))
             for task, code in zip(left, last, strict=True)
+            for item in [open_items[task.utterance_id]]
         ],
         revisions=revisions,
         known={task.task_id for task in present.values()},
@@ -102,6 +104,7 @@ def task_row(plan: Plan, item: Shown, task_id: int | None, state: str, since: da
         "selection_id": plan.selection.id,
         "task_id": task_id,
         "rank_code": item.rank_code,
+        "blind": item.blind,
         "state": state,
         "state_since": since,
     }

@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from sqlalchemy.orm import Session
 
 from db.models import Queue, SelectionRow
+from db.models import QueueTask as Task
 from db.repositories import models
 from db.repositories import queues as queue_rows
 from db.repositories.queues import PlannedItem
 from plugin.label_studio.queues import LabelSet, QueueTask
 from plugin.label_studio.screen import domain_problem, name_problem
+from plugin.quality.selection import is_blind
 from plugin.records import Hypothesis, Slot
+from plugin.services import policies
+from plugin.services.policies import ANY
 from plugin.services.reasons import sentence
 
 log = logging.getLogger(__name__)
@@ -28,7 +32,21 @@ def reasons(session: Session, selection: SelectionRow) -> Callable[[PlannedItem]
     return lambda item: sentence(item, vocabulary, replicates)
 
 
-def to_shown(item: PlannedItem, rank_code: float, reason: str) -> QueueTask:
+def blinds(selection: SelectionRow, tasks: Iterable[Task]) -> Callable[[PlannedItem], bool]:
+    """Which items are shown with nothing filled in: drawn by the round's policy when an utterance enters the queue, by
+    its seed and nothing else, and kept from then on, whatever round it is in.
+    """
+    kept = {task.utterance_id: task.blind for task in tasks}
+    rounds = {domain: policies.from_json(values) for domain, values in selection.policy.items()}
+
+    def draw(item: PlannedItem) -> bool:
+        policy = rounds.get(item.domain, rounds[ANY])
+        return kept.get(item.utterance_id, is_blind(policy.seed, item.utterance_id, policy.blind_share))
+
+    return draw
+
+
+def to_shown(item: PlannedItem, rank_code: float, reason: str, *, blind: bool = False) -> QueueTask:
     slots = tuple(sorted(Slot(start, end, label) for start, end, label in item.slots))
     return QueueTask(
         utterance_id=item.utterance_id,
@@ -37,6 +55,7 @@ def to_shown(item: PlannedItem, rank_code: float, reason: str) -> QueueTask:
         reason=reason,
         rank_code=rank_code,
         columns={"record": item.external_id, "source": item.source},
+        blind=blind,
     )
 
 

@@ -45,7 +45,7 @@ def fill_pool(session: Session) -> None:
     factories.champion(session)
     [batch] = scoring.read_batches(session, 0, 2**62)
     scoring.write(session, scoring.compute(batch, FakeScorer()))
-    policies.change(session, "en-US", "*", {"budget": 30}, changed_by="test", comment="")
+    policies.change(session, "en-US", "*", {"budget": 30, "blind_share": 0.0}, changed_by="test", comment="")
 
 
 def refresh(transaction: TransactionMaker, seed: int, instance: str = INSTANCE) -> None:
