@@ -7,28 +7,20 @@ prediction; `data` holds what is fixed at import, and nothing that tells strateg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plugin.label_studio.controls import DOMAIN, REASON, SLOTS, UTTERANCE, intent_control
 from plugin.label_studio.guide import instruction
 from plugin.label_studio.screen import BLIND, LabelSet, label_config, queue_marker
 from plugin.records import Hypothesis
 
-if TYPE_CHECKING:
-    from label_studio_sdk.label_interface.interface import LabelInterface
-
 # Label Studio drops predictions whose score lies outside [0, 1]. Two million places, and 32 halvings between two.
 RANK_GAP = 2.0**-21
 RESERVED_COLUMNS = frozenset({"utterance_id", "text"})
-PROBLEMS_SHOWN = 5
 TITLE_CHARACTERS = 50
-
-
-class InvalidPredictionError(ValueError):
-    """What would be shown to annotators does not fit the screen; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,29 +188,6 @@ def region(region_id: str, control: str, kind: str, value: Mapping[str, Any]) ->
     return {"id": region_id, "from_name": control, "to_name": UTTERANCE, "type": kind, "value": dict(value)}
 
 
-def check_tasks(tasks: Iterable[QueueTask], config: str, labels: LabelSet) -> None:
-    """Refuse what Label Studio would swallow: wrong labels, spans outside the text, the same utterance twice.
-
-    Label Studio's open-source server validates nothing at import, and drops invalid predictions silently.
-    Raises InvalidPredictionError with the first few problems.
-    """
-    # Loading it takes half a second, which every command would pay at the top of the file.
-    from label_studio_sdk.label_interface.interface import LabelInterface
-
-    interface = LabelInterface(config)
-    problems: list[str] = []
-    seen: set[int] = set()
-    for task in tasks:
-        if task.utterance_id in seen:
-            problems.append(f"utterance {task.utterance_id} stands twice")
-        seen.add(task.utterance_id)
-        found = _problems(task, interface, labels)
-        problems.extend(f"utterance {task.utterance_id}: {problem}" for problem in found)
-    if problems:
-        more = f" (and {len(problems) - PROBLEMS_SHOWN} more)" if len(problems) > PROBLEMS_SHOWN else ""
-        raise InvalidPredictionError("; ".join(problems[:PROBLEMS_SHOWN]) + more)
-
-
 def describe(
     locale: str, domain: str, metrics: Sequence[MetricLine] = (), *, evaluated: str = "", state: str = ""
 ) -> str:
@@ -234,29 +203,11 @@ def _metric(line: MetricLine) -> str:
     return f"{line.name} {line.value:.1%}{interval}"
 
 
-def _problems(task: QueueTask, interface: LabelInterface, labels: LabelSet) -> list[str]:
-    if not 0.0 <= task.rank_code <= 1.0:
-        return [f"rank code {task.rank_code} is outside [0, 1]"]
-    if not task.text.strip():
-        return ["the text is empty"]
-    slots = () if task.hypothesis is None else task.hypothesis.slots
-    bad = [slot for slot in slots if not 0 <= slot.start < slot.end <= len(task.text)]
-    if bad:
-        return [f"slot {slot.label} {slot.start}..{slot.end} outside a text of {len(task.text)}" for slot in bad]
-    if any(right.start < left.end for left, right in pairwise(slots)):
-        return ["slots overlap or are not in order"]
-    prediction = prediction_json(task, "check", labels)
-    found: object = interface.validate_prediction(prediction, return_errors=True)  # type: ignore[no-untyped-call]
-    return [str(problem) for problem in found] if isinstance(found, list) else []
-
-
 __all__ = [
-    "InvalidPredictionError",
     "LabelSet",
     "MetricLine",
     "QueueTask",
     "between",
-    "check_tasks",
     "describe",
     "label_config",
     "label_regions",

@@ -21,11 +21,11 @@ from sqlalchemy.orm import Session
 
 from db.repositories import queues as queue_rows
 from db.session import TransactionMaker
+from plugin.label_studio.checking import check_tasks
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import (
     QueueTask,
-    check_tasks,
     prediction_json,
     project_settings,
     queue_marker,

@@ -7,15 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plugin.label_studio.checking import InvalidPredictionError, check_tasks
 from plugin.label_studio.guide import instruction
 from plugin.label_studio.payloads import read_result
 from plugin.label_studio.queues import (
     TITLE_CHARACTERS,
-    InvalidPredictionError,
     MetricLine,
     QueueTask,
     between,
-    check_tasks,
     describe,
     label_regions,
     prediction_result,
