@@ -15,6 +15,7 @@ from db.models.models import Feature, ModelVersion, Score, ScoringWatermark
 from db.models.policies import PolicyChange, PolicyRow
 from db.models.queues import Queue, QueueTask, Rework
 from db.models.selections import SelectionFrame, SelectionItemRow, SelectionRow
+from db.models.serving import ServingTrial
 from db.models.sources import SourceRow, SourceTaskRow
 from db.models.utterances import AnnotationRow, UtteranceRevision, UtteranceRow, WebhookEventRow
 
@@ -37,6 +38,7 @@ __all__ = [
     "SelectionFrame",
     "SelectionItemRow",
     "SelectionRow",
+    "ServingTrial",
     "SourceRow",
     "SourceTaskRow",
     "TestSet",

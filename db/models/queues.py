@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -22,6 +23,8 @@ class Queue(Base):
     All changes up to `collected_until` are collected, by Label Studio's clock; `polled_at` is when we last looked, by
     ours. `surplus` is by how many the project's tasks outnumbered ours when their ids were last compared: tasks made by
     hand, less annotated ones that were deleted by hand.
+
+    `settings` is the project as we last set it up, `settings_seen_at` when it was last compared with that.
     """
 
     __tablename__ = "queues"
@@ -46,6 +49,8 @@ class Queue(Base):
     collected_until: Mapped[datetime | None]
     polled_at: Mapped[datetime | None]
     surplus: Mapped[int] = mapped_column(server_default=text("0"))
+    settings: Mapped[dict[str, Any] | None]
+    settings_seen_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
 
 

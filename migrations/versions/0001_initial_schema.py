@@ -140,6 +140,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_schedules_name")),
     )
     op.create_table(
+        "serving_trials",
+        sa.Column("instance", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("sampling", sa.Text(), nullable=False),
+        sa.Column("problems", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("on_sqlite", sa.Boolean(), nullable=False),
+        sa.Column("tried_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.PrimaryKeyConstraint("instance", "version", name=op.f("pk_serving_trials")),
+    )
+    op.create_table(
         "test_sets",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -462,6 +472,8 @@ def upgrade() -> None:
         sa.Column("collected_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("polled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("surplus", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("settings", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("settings_seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
@@ -733,6 +745,7 @@ def downgrade() -> None:
     op.drop_index("ix_utterances_locale_partition_ingested_at", table_name="utterances")
     op.drop_table("utterances")
     op.drop_table("test_sets")
+    op.drop_table("serving_trials")
     op.drop_table("schedules")
     op.drop_table("policy_changes")
     op.drop_table("policies")
