@@ -82,11 +82,11 @@ def parse_source_work(task: Json, known: Collection[int]) -> SourceWork:
         }
         ours, by_people = {}, set()
         for annotation in task["annotations"]:
-            annotation_id, parent = int(annotation["id"]), annotation.get("parent_prediction")
+            annotation_id, parent = int(annotation["id"]), annotation["parent_prediction"]
             is_ours = annotation_id in known or parent in versions
-            if is_ours and annotation.get("updated_by") is None:
+            if is_ours and annotation["updated_by"] is None:
                 ours[annotation_id] = versions.get(parent, "")
-            elif not annotation.get("was_cancelled"):
+            elif not annotation["was_cancelled"]:
                 by_people.add(annotation_id)
         has_draft = bool(task["draft_exists"])
     except UNREADABLE as error:
