@@ -14,7 +14,7 @@ from db.models.evaluations import (
 from db.models.models import Feature, ModelVersion, Score, ScoringWatermark
 from db.models.policies import PolicyChange, PolicyRow
 from db.models.queues import Queue, QueueTask, Rework
-from db.models.selections import SelectionFrame, SelectionItemRow, SelectionRow
+from db.models.selections import Refresh, SelectionFrame, SelectionItemRow, SelectionRow
 from db.models.serving import ServingTrial
 from db.models.sources import SourceRow, SourceTaskRow
 from db.models.utterances import AnnotationRow, UtteranceRevision, UtteranceRow, WebhookEventRow
@@ -31,6 +31,7 @@ __all__ = [
     "PolicyRow",
     "Queue",
     "QueueTask",
+    "Refresh",
     "Rework",
     "Schedule",
     "Score",

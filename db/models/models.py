@@ -91,6 +91,7 @@ class Score(Base):
         CheckConstraint("forgetting >= 0", name="forgetting_range"),
         CheckConstraint("num_nulls(label_confidence, variability, forgetting) IN (0, 3)", name="snapshots_together"),
         CheckConstraint("(el2n IS NULL) = (el2n_missing IS NOT NULL)", name="el2n_or_reason"),
+        Index("ix_scores_scored_at", "scored_at"),
         {"postgresql_partition_by": "LIST (model_version_id)"},
     )
 

@@ -24,6 +24,9 @@ class Queue(Base):
     ours. `surplus` is by how many the project's tasks outnumbered ours when their ids were last compared: tasks made by
     hand, less annotated ones that were deleted by hand.
 
+    It shows `selection_id`, the last extension of a round or the round itself; its order is served under the name of
+    `order_id`. Since `importing_since` an import may have left tasks in the project that no row knows; NULL: none has.
+
     `settings` is the project as we last set it up, `settings_seen_at` when it was last compared with that.
     """
 
@@ -45,7 +48,9 @@ class Queue(Base):
     state: Mapped[str] = mapped_column(server_default="active")
     dirty: Mapped[bool] = mapped_column(server_default=text("true"))
     selection_id: Mapped[int | None] = mapped_column(ForeignKey("selections.id"))
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("selections.id"))
     published_at: Mapped[datetime | None]
+    importing_since: Mapped[datetime | None]
     collected_until: Mapped[datetime | None]
     polled_at: Mapped[datetime | None]
     surplus: Mapped[int] = mapped_column(server_default=text("0"))

@@ -1,11 +1,11 @@
-"""Rounds of selection, each with all that its replay needs."""
+"""Rounds of selection and their extensions, each with all that its replay needs."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import REAL, BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import REAL, BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -16,15 +16,19 @@ class SelectionRow(Base):
     """One round: a copy of the policy, the frame it chose from, and under which code it chose.
 
     `labels` is what its queues let a person choose; it is read when the first of them is published.
+    An extension chose in the same way from what became eligible since: a stratum of the round `extends_id`, with a
+    frame, a policy (of the parts of the round that it extends) and inclusion probabilities of its own.
     """
 
     __tablename__ = "selections"
     __table_args__ = (
         CheckConstraint("frame_size >= 0", name="frame_size_is_not_negative"),
         Index("ix_selections_locale_id", "locale", "id"),
+        Index("ix_selections_extends_id", "extends_id", postgresql_where=text("extends_id IS NOT NULL")),
     )
 
     id: Mapped[BigId]
+    extends_id: Mapped[int | None] = mapped_column(ForeignKey("selections.id"))
     locale: Mapped[str]
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
     policy: Mapped[dict[str, Any]]
@@ -50,6 +54,8 @@ class SelectionFrame(Base):
 
 
 class SelectionItemRow(Base):
+    """`dropped_by`: the extension that took its place, so that the round keeps its budget; it leaves its queue."""
+
     __tablename__ = "selection_items"
     __table_args__ = (
         UniqueConstraint("selection_id", "domain", "rank"),
@@ -69,3 +75,25 @@ class SelectionItemRow(Base):
     composition: Mapped[str | None]
     inclusion_probability: Mapped[float]
     score: Mapped[float | None] = mapped_column(REAL)
+    dropped_by: Mapped[int | None] = mapped_column(ForeignKey("selections.id"))
+
+
+class Refresh(Base):
+    """How a locale's queues keep up with what comes in; one row per locale.
+
+    began_at  when the last refresh began to look
+    waiting   eligible utterances that it left waiting: too few for a place, since `waiting_since`
+    problem   why it could not refresh
+    """
+
+    __tablename__ = "refreshes"
+    __table_args__ = (
+        CheckConstraint("waiting >= 0", name="waiting_is_not_negative"),
+        CheckConstraint("(waiting = 0) = (waiting_since IS NULL)", name="waiting_has_a_beginning"),
+    )
+
+    locale: Mapped[str] = mapped_column(primary_key=True)
+    began_at: Mapped[datetime]
+    waiting: Mapped[int] = mapped_column(server_default=text("0"))
+    waiting_since: Mapped[datetime | None]
+    problem: Mapped[str | None]

@@ -124,6 +124,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_policy_changes")),
     )
     op.create_table(
+        "refreshes",
+        sa.Column("locale", sa.Text(), nullable=False),
+        sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("waiting", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("waiting_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "(waiting = 0) = (waiting_since IS NULL)", name=op.f("ck_refreshes_waiting_has_a_beginning")
+        ),
+        sa.CheckConstraint("waiting >= 0", name=op.f("ck_refreshes_waiting_is_not_negative")),
+        sa.PrimaryKeyConstraint("locale", name=op.f("pk_refreshes")),
+    )
+    op.create_table(
         "schedules",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -348,6 +361,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model_version_id", "utterance_id", "revision", name=op.f("pk_scores")),
         postgresql_partition_by="LIST (model_version_id)",
     )
+    op.create_index("ix_scores_scored_at", "scores", ["scored_at"], unique=False)
     op.create_table(
         "scoring_watermarks",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -372,6 +386,7 @@ def upgrade() -> None:
     op.create_table(
         "selections",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("extends_id", sa.BigInteger(), nullable=True),
         sa.Column("locale", sa.Text(), nullable=False),
         sa.Column("model_version_id", sa.BigInteger(), nullable=False),
         sa.Column("policy", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
@@ -387,10 +402,18 @@ def upgrade() -> None:
         sa.Column("superseded_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("labels", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.CheckConstraint("frame_size >= 0", name=op.f("ck_selections_frame_size_is_not_negative")),
+        sa.ForeignKeyConstraint(["extends_id"], ["selections.id"], name=op.f("fk_selections_extends_id")),
         sa.ForeignKeyConstraint(
             ["model_version_id"], ["model_versions.id"], name=op.f("fk_selections_model_version_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_selections")),
+    )
+    op.create_index(
+        "ix_selections_extends_id",
+        "selections",
+        ["extends_id"],
+        unique=False,
+        postgresql_where=sa.text("extends_id IS NOT NULL"),
     )
     op.create_index("ix_selections_locale_id", "selections", ["locale", "id"], unique=False)
     op.create_table(
@@ -468,7 +491,9 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), server_default="active", nullable=False),
         sa.Column("dirty", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("selection_id", sa.BigInteger(), nullable=True),
+        sa.Column("order_id", sa.BigInteger(), nullable=True),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("importing_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("collected_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("polled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("surplus", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -480,6 +505,7 @@ def upgrade() -> None:
         sa.CheckConstraint("state IN ('active', 'paused')", name=op.f("ck_queues_state_is_known")),
         sa.CheckConstraint("kind IN ('review', 'second', 'adjudication')", name=op.f("ck_queues_kind_is_known")),
         sa.CheckConstraint("kind = 'review' OR domain = '*'", name=op.f("ck_queues_opinions_are_of_all_domains")),
+        sa.ForeignKeyConstraint(["order_id"], ["selections.id"], name=op.f("fk_queues_order_id")),
         sa.ForeignKeyConstraint(["selection_id"], ["selections.id"], name=op.f("fk_queues_selection_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_queues")),
         sa.UniqueConstraint("instance", "locale", "kind", "domain", name=op.f("uq_queues_instance_locale_kind_domain")),
@@ -504,6 +530,7 @@ def upgrade() -> None:
         sa.Column("composition", sa.Text(), nullable=True),
         sa.Column("inclusion_probability", sa.Double(), nullable=False),
         sa.Column("score", sa.REAL(), nullable=True),
+        sa.Column("dropped_by", sa.BigInteger(), nullable=True),
         sa.CheckConstraint(
             "arms <@ ARRAY['strategy', 'control', 'noise']", name=op.f("ck_selection_items_arms_are_known")
         ),
@@ -513,6 +540,7 @@ def upgrade() -> None:
             name=op.f("ck_selection_items_inclusion_probability_range"),
         ),
         sa.CheckConstraint("rank >= 1", name=op.f("ck_selection_items_rank_counts_from_one")),
+        sa.ForeignKeyConstraint(["dropped_by"], ["selections.id"], name=op.f("fk_selection_items_dropped_by")),
         sa.ForeignKeyConstraint(["selection_id"], ["selections.id"], name=op.f("fk_selection_items_selection_id")),
         sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_selection_items_utterance_id")),
         sa.PrimaryKeyConstraint("selection_id", "utterance_id", name=op.f("pk_selection_items")),
@@ -721,8 +749,12 @@ def downgrade() -> None:
     op.drop_index("ix_training_runs_locale_id", table_name="training_runs")
     op.drop_table("training_runs")
     op.drop_index("ix_selections_locale_id", table_name="selections")
+    op.drop_index(
+        "ix_selections_extends_id", table_name="selections", postgresql_where=sa.text("extends_id IS NOT NULL")
+    )
     op.drop_table("selections")
     op.drop_table("scoring_watermarks")
+    op.drop_index("ix_scores_scored_at", table_name="scores")
     op.drop_table("scores")
     op.drop_table("features")
     op.drop_index("uq_annotations_instance_annotation_id", table_name="annotations")
@@ -747,6 +779,7 @@ def downgrade() -> None:
     op.drop_table("test_sets")
     op.drop_table("serving_trials")
     op.drop_table("schedules")
+    op.drop_table("refreshes")
     op.drop_table("policy_changes")
     op.drop_table("policies")
     op.drop_index("ix_model_versions_promoted_at", table_name="model_versions")
