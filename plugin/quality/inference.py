@@ -10,7 +10,7 @@ Axes: N utterances, U kinds of utterance, B resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,7 @@ from plugin.quality.blocks import blocks
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 Method = Literal["bca", "percentile"]
+Statistic = Callable[[Float], Float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,33 @@ def relative_change_interval(
     return _interval(columns, _relative_change, method, level, resamples, seed)
 
 
+def sums_interval(
+    columns: Sequence[ArrayLike],
+    statistic: Statistic,
+    *,
+    method: Method = "bca",
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    r"""Bootstrap confidence interval of any function of the columns' sums over utterances.
+
+    Args:
+        columns: C terms, (N,) each, finite and not negative.
+        statistic: sums (..., C) -> (...); NaN where it is not defined.
+        method, level, resamples, seed: as in `ratio_interval`.
+
+    Raises:
+        ValueError: as `ratio_interval`.
+
+    Source: as `ratio_interval`.
+
+    >>> sums_interval([[0, 1, 0, 1], [1, 1, 1, 1]], lambda sums: sums[..., 0] / sums[..., 1]).value
+    0.5
+    """
+    return _interval(list(columns), statistic, method, level, resamples, seed)
+
+
 def weighted_mean(values: ArrayLike, inclusion_probability: ArrayLike) -> float:
     r"""Mean over the whole frame from a round's items, :math:`\sum_i y_i / \pi_i \big/ \sum_i 1 / \pi_i`.
 
@@ -137,9 +165,6 @@ def weighted_mean(values: ArrayLike, inclusion_probability: ArrayLike) -> float:
     if not ((pi > 0.0) & (pi <= 1.0)).all():
         raise ValueError("inclusion_probability must lie in (0, 1]")
     return float((y / pi).sum() / (1.0 / pi).sum()) if y.size else math.nan
-
-
-Statistic = Callable[[Float], Float]
 
 
 def _ratio(sums: Float) -> Float:

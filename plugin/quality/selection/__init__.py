@@ -1,6 +1,6 @@
 """Which utterances are worth a person's time in this round, in which order, and with what probability."""
 
-from plugin.quality.selection.blinding import is_blind
+from plugin.quality.selection.blinding import is_blind, is_overlap
 from plugin.quality.selection.frame import Frame, frame_hash
 from plugin.quality.selection.interleaving import interleave
 from plugin.quality.selection.near_duplicates import near_duplicates
@@ -16,6 +16,7 @@ __all__ = [
     "frame_hash",
     "interleave",
     "is_blind",
+    "is_overlap",
     "near_duplicates",
     "needs",
     "select",

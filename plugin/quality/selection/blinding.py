@@ -1,4 +1,4 @@
-"""Which items are shown with nothing filled in."""
+"""Which items are shown with nothing filled in, and of which a second person is asked."""
 
 from __future__ import annotations
 
@@ -18,5 +18,18 @@ def is_blind(seed: int, utterance_id: int, share: float) -> bool:
     >>> [utterance_id for utterance_id in range(20) if is_blind(0, utterance_id, 0.2)]
     [1, 5, 16]
     """
-    digest = hashlib.sha256(f"blind:{seed}:{utterance_id}".encode()).digest()
+    return _is_drawn("blind", seed, utterance_id, share)
+
+
+def is_overlap(seed: int, utterance_id: int, share: float) -> bool:
+    """Whether a second person is asked about an utterance: a draw as `is_blind`, and independent of it.
+
+    >>> [utterance_id for utterance_id in range(20) if is_overlap(0, utterance_id, 0.2)]
+    [2, 8]
+    """
+    return _is_drawn("overlap", seed, utterance_id, share)
+
+
+def _is_drawn(what: str, seed: int, utterance_id: int, share: float) -> bool:
+    digest = hashlib.sha256(f"{what}:{seed}:{utterance_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, chisquare
 
-from plugin.quality.selection import is_blind
+from plugin.quality.selection import is_blind, is_overlap
 
 N = 20_000
 
@@ -35,3 +35,12 @@ def test_seeds_draw_independently() -> None:
 
 def test_the_draw_stays_as_it_is_on_every_machine() -> None:
     assert [utterance_id for utterance_id in range(60) if is_blind(3, utterance_id, 0.1)] == [3, 6, 22, 34, 44]
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_the_overlap_is_a_draw_of_its_own(share: float) -> None:
+    blind = np.array(drawn(7, share))
+    overlap = np.array([is_overlap(7, utterance_id, share) for utterance_id in range(N)])
+    assert binomtest(int(overlap.sum()), N, share).pvalue > 1e-4
+    assert binomtest(int((blind & overlap).sum()), N, share**2).pvalue > 1e-4
+    assert [utterance_id for utterance_id in range(60) if is_overlap(3, utterance_id, 0.1)] == [9, 10, 24, 34, 59]
