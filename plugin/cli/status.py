@@ -78,6 +78,8 @@ def show(found: dict[str, Any]) -> None:
     )
     reviews = ", ".join(f"{count} {verdict}" for verdict, count in found["annotations"].items())
     console.print(f"reviews: {reviews}")
+    for line in found.get("accepted", ()):
+        console.print(accepted(line), markup=False)
     gold = ", ".join(f"{size:,} {name}" for name, size in found["gold"].items()) or "none"
     console.print(f"gold: {gold}", markup=False)
     for run in found["runs"]:
@@ -87,6 +89,17 @@ def show(found: dict[str, Any]) -> None:
         )
     if found["lags"]["unhandled_webhooks"]:
         console.print(f"[yellow]{found['lags']['unhandled_webhooks']} webhooks wait to be handled[/]")
+
+
+def accepted(line: dict[str, Any]) -> str:
+    """The bias of what is filled in, in one line."""
+    shown = " and ".join(
+        f"{line[kind]['value']:.0%} of {line[kind]['n']:,} {title}"
+        for kind, title in (("prefilled", "filled in"), ("blind", "shown blind"))
+    )
+    gap = line["difference"]
+    points = f"{100 * gap['value']:+.0f} points [{100 * gap['ci_low']:+.0f}, {100 * gap['ci_high']:+.0f}]"
+    return f"accepted ({line['locale']}): {shown}: {points} by filling in, 95 % interval"
 
 
 def published(queue: dict[str, Any]) -> str:

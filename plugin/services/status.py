@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.models import ModelVersion, TrainingRun
 from db.repositories import evaluations, models, overview, queues, selections
-from plugin.services import scoring
+from plugin.services import prefilling, scoring
 
 
 def status(session: Session, now: datetime) -> dict[str, Any]:
@@ -23,6 +23,7 @@ def status(session: Session, now: datetime) -> dict[str, Any]:
         },
         "gold": dict(overview.partitions(session)),
         "annotations": overview.verdicts(session),
+        "accepted": prefilling.by_locale(session),
         "models": [model_line(session, locale, champion) for locale, champion in models.champions(session)],
         "queues": [queue_line(session, row, now) for row in queues.counts(session)],
         "runs": [run_line(run) for run in evaluations.recent_runs(session, limit=3)],
