@@ -14,11 +14,13 @@ from db.base import Base, BigId, CreatedAt
 from db.models.queues import QUEUE_KINDS
 
 POOL = "pool"
+# Out of the pool: the task it came from was deleted. What was said of it stays.
+GONE = "gone"
 REJECT_REASONS = ("not an utterance", "other language", "unintelligible", "private or offensive", "other")
 
 
 class UtteranceRow(Base):
-    """The current revision of a record. `partition` is pool, train, dev, or the name of a test set."""
+    """The current revision of a record. `partition` is pool, train, dev, the name of a test set, or gone."""
 
     __tablename__ = "utterances"
     __table_args__ = (

@@ -8,7 +8,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from db.models import AnnotationRow, Score, UtteranceRow, WebhookEventRow
-from db.models.utterances import POOL
+from db.models.utterances import GONE, POOL
 
 
 class PoolCounts(NamedTuple):
@@ -33,7 +33,7 @@ def partitions(session: Session) -> list[tuple[str, int]]:
     """Gold utterances per partition."""
     query = (
         select(UtteranceRow.partition, func.count())
-        .where(UtteranceRow.partition != POOL)
+        .where(UtteranceRow.partition.not_in([POOL, GONE]))
         .group_by(UtteranceRow.partition)
         .order_by(UtteranceRow.partition)
     )

@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Text, any_, func, literal, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from db.models import UtteranceRevision, UtteranceRow
+from db.models.utterances import GONE, POOL
 from db.repositories.copying import copy_rows
 from db.repositories.ids import among
 
@@ -62,7 +64,7 @@ class Upserted(NamedTuple):
 UPSERT = text(f"""
     WITH found AS MATERIALIZED (
         SELECT staged.*, known.id, known.partition AS known_partition,
-               known.content_hash = staged.content_hash OR EXISTS (
+               known.content_hash = staged.content_hash OR NOT :is_live AND EXISTS (
                    SELECT FROM utterance_revisions AS earlier
                    WHERE earlier.utterance_id = known.id AND earlier.content_hash = staged.content_hash
                ) AS is_known
@@ -102,26 +104,51 @@ UPSERT = text(f"""
 """)  # noqa: S608  # only our own column names are put in
 
 
-def upsert(session: Session, source: str, partition: str, rows: Iterable[Incoming]) -> Upserted:
+# What came back has to be scored again, for what was not scored before it went is not looked for any more.
+BRING_BACK = text(f"""
+    WITH back AS MATERIALIZED (
+        SELECT known.id FROM {STAGING} AS staged CROSS JOIN LATERAL (
+            SELECT id FROM utterances
+            WHERE source = :source AND external_id = staged.external_id AND partition = :gone LIMIT 1
+        ) AS known
+    )
+    UPDATE utterances AS row SET partition = :partition, ingested_at = clock_timestamp()
+    FROM back WHERE row.id = back.id
+    RETURNING row.id, row.external_id, row.revision
+""")  # noqa: S608  # only our own names are put in
+
+
+def upsert(
+    session: Session, source: str, partition: str, rows: Iterable[Incoming], *, is_live: bool = False
+) -> Upserted:
     """Insert what is new, revise what has changed, leave the rest; one writer per source at a time.
 
     Content that equals the current *or an earlier* revision changes nothing: an old file that is read again never
     takes a newer revision back. So a source that truly returns to an earlier content must say so with another field
-    (`occurred_at`, say).
+    (`occurred_at`, say). Not so the rows of an `is_live` source, which are as it stands now: an earlier content is a
+    new revision, and what had gone is back, among the changed.
     """
     lock_source(session, source)
     staged = _stage(session, rows)
+    returned = _bring_back(session, source, partition) if is_live else []
     stored: dict[str, list[Stored]] = {"new": [], "changed": []}
     conflicts: dict[str, str] = {}
     for kind, external_id, id_, revision, known_partition in session.execute(
-        UPSERT, {"source": source, "partition": partition}
+        UPSERT, {"source": source, "partition": partition, "is_live": is_live}
     ):
         if kind == "conflict":
             conflicts[external_id] = known_partition
         else:
             stored[kind].append(Stored(external_id, id_, revision))
+    revised = {row.id for row in stored["changed"]}
+    stored["changed"] += [row for row in returned if row.id not in revised]
     new, changed = len(stored["new"]), len(stored["changed"])
     return Upserted(new, changed, staged - new - changed - len(conflicts), stored["new"] + stored["changed"], conflicts)
+
+
+def _bring_back(session: Session, source: str, partition: str) -> list[Stored]:
+    rows = session.execute(BRING_BACK, {"source": source, "partition": partition, "gone": GONE})
+    return [Stored(external_id, id_, revision) for id_, external_id, revision in rows]
 
 
 def lock_source(session: Session, source: str) -> None:
@@ -156,6 +183,30 @@ def hypotheses(session: Session, places: Collection[tuple[int, int]]) -> dict[tu
     for id_, revision, content in session.execute(then.where(among(UtteranceRevision.utterance_id, ids))):
         found[id_, revision] = Understood(content["domain"], content["intent"], content["slots"])
     return {place: found[place] for place in places if place in found}
+
+
+def ids(session: Session, source: str, external_ids: Iterable[str]) -> dict[str, int]:
+    """External id -> id, of those that exist."""
+    known = literal(list(external_ids), ARRAY(Text))
+    query = select(UtteranceRow.external_id, UtteranceRow.id).where(
+        UtteranceRow.source == source, UtteranceRow.external_id == any_(known)
+    )
+    return {row.external_id: row.id for row in session.execute(query)}
+
+
+def is_source(session: Session, source: str) -> bool:
+    """Whether any utterance is of this source."""
+    return session.scalar(select(UtteranceRow.id).where(UtteranceRow.source == source).limit(1)) is not None
+
+
+def leave_pool(session: Session, utterance_ids: Sequence[int]) -> int:
+    """Take utterances out of the pool: no round chooses them, no model is trained on their hypotheses."""
+    result = session.execute(
+        update(UtteranceRow)
+        .where(among(UtteranceRow.id, utterance_ids), UtteranceRow.partition == POOL)
+        .values(partition=GONE)
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]
 
 
 def revisions(session: Session, ids: Iterable[int]) -> dict[int, int]:

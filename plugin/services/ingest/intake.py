@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from db.models.utterances import POOL
+from db.models.utterances import GONE, POOL
 from db.repositories import annotations as annotation_rows
 from db.repositories import utterances
 from db.repositories.annotations import Gold
@@ -72,14 +72,14 @@ class Chunk:
 
 
 def ingest_utterances(
-    transaction: TransactionMaker, records: Iterable[Parsed[Utterance]], source: str
+    transaction: TransactionMaker, records: Iterable[Parsed[Utterance]], source: str, *, is_live: bool = False
 ) -> Iterator[Chunk]:
-    """Records of a production log into the pool."""
+    """Records of a production log into the pool; or, `is_live`, those of a source as it stands now."""
     check_source(source)
 
     def store(session: Session, batch: Sequence[Utterance], hashes: Sequence[bytes]) -> Upserted:
         rows = (to_incoming(record, hash_) for record, hash_ in zip(batch, hashes, strict=True))
-        return utterances.upsert(session, source, POOL, rows)
+        return utterances.upsert(session, source, POOL, rows, is_live=is_live)
 
     return (_take(transaction, part, store) for part in _parts(records))
 
@@ -121,6 +121,8 @@ def check_partition(partition: str) -> None:
     """Raises ValueError."""
     if label(partition, "partition") == POOL:
         raise RecordError("partition", "pool holds records of production logs; gold data goes to train, dev or a name")
+    if partition == GONE:
+        raise RecordError("partition", "gone holds what was deleted where it came from; gold data goes elsewhere")
 
 
 def score_ranges(ids: Sequence[int], size: int) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.models import UtteranceRevision, UtteranceRow
+from db.models.utterances import GONE, POOL
 from db.repositories import utterances
 from db.repositories.utterances import Incoming, Stored, Upserted
 from db.session import make_engine, transaction_maker
@@ -148,7 +149,33 @@ def test_the_look_up_of_each_row_uses_the_index(session: Session) -> None:
     upsert(session, *(record(f"u{number}") for number in range(3000)))
     session.execute(text("ANALYZE utterances"))
     utterances._stage(session, [record(f"u{number}") for number in range(1000)])
-    plan = session.execute(text(f"EXPLAIN {utterances.UPSERT.text}"), {"source": "log", "partition": "pool"}).scalars()
-    lines = "\n".join(plan)
-    assert "uq_utterances_source_external_id" in lines
-    assert "Seq Scan on utterances\n" not in lines
+    given = {"source": "log", "partition": "pool", "is_live": True, "gone": GONE}
+    for statement in (utterances.UPSERT, utterances.BRING_BACK):
+        used = {name: value for name, value in given.items() if f":{name}" in statement.text}
+        lines = "\n".join(session.execute(text(f"EXPLAIN {statement.text}"), used).scalars())
+        assert "uq_utterances_source_external_id" in lines
+        assert "Seq Scan on utterances\n" not in lines
+
+
+def test_a_live_source_returns_to_an_earlier_content_by_a_new_revision(session: Session) -> None:
+    def take(text_: str) -> Upserted:
+        return utterances.upsert(session, "live", POOL, [record("u1", text_)], is_live=True)
+
+    taken = [take(text_) for text_ in ("play", "stop", "play", "play")]
+    assert [[row.revision for row in one.stored] for one in taken] == [[1], [2], [3], []]
+    assert row_of(session, "u1").text == "play"
+
+
+def test_what_left_the_pool_is_back_when_its_live_source_has_it_again(session: Session) -> None:
+    one, other = (row.id for row in sorted(upsert(session, record("u1"), record("u2"), source="live").stored))
+    assert utterances.leave_pool(session, [one, other]) == 2
+    assert utterances.leave_pool(session, [one]) == 0
+    assert upsert(session, record("u1"), source="live").conflicts == {"u1": GONE}
+    before = row_of(session, "u1").ingested_at
+    back = utterances.upsert(session, "live", POOL, [record("u1"), record("u2", "stop")], is_live=True)
+    assert (back.new, back.changed, back.unchanged, back.conflicts) == (0, 2, 0, {})
+    assert sorted((row.id, row.revision) for row in back.stored) == [(one, 1), (other, 2)]
+    assert (row_of(session, "u1").partition, row_of(session, "u2").partition) == (POOL, POOL)
+    assert row_of(session, "u1").ingested_at > before
+    assert utterances.ids(session, "live", ["u1", "u2", "u3"]) == {"u1": one, "u2": other}
+    assert [utterances.is_source(session, name) for name in ("live", "dead")] == [True, False]
