@@ -77,7 +77,6 @@ class SourceTaskRow(Base):
             unique=True,
             postgresql_where=text("state = 'live'"),
         ),
-        Index("ix_source_tasks_written", "source_id", postgresql_where=text("written IS NOT NULL")),
     )
 
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"), primary_key=True)
