@@ -7,7 +7,6 @@ Answers are taken as JSON and read by `payloads` alone.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import httpx
 from label_studio_sdk import LabelStudio as Sdk
 
-from plugin.label_studio import imports
+from plugin.label_studio.bulk import Bulk
 from plugin.label_studio.calls import errors
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.imports import Present, chunks
@@ -43,7 +42,7 @@ CONNECT_SECONDS = 10.0
 UNRESOLVED = "Can't resolve hostname"
 
 
-class SdkLabelStudio(SourceCalls):
+class SdkLabelStudio(Bulk, SourceCalls):
     def __init__(
         self,
         url: str,
@@ -111,12 +110,6 @@ class SdkLabelStudio(SourceCalls):
 
     def set_order(self, project_id: int, model_version: str) -> None:
         self.update_project(project_id, model_version=model_version)
-
-    def import_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
-        return imports.import_tasks(self, project_id, tasks, self._chunk)
-
-    def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
-        return imports.import_predictions(self, project_id, predictions, self._chunk)
 
     def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
         query: dict[str, Any] = {"ordering": ["tasks:id"]}
@@ -216,35 +209,12 @@ class SdkLabelStudio(SourceCalls):
             )
             return int(answer.response.json()["id"])
 
-    # What `imports` needs.
-
     def present(self, project_id: int) -> list[Present]:
         query = {"ordering": ["tasks:id"]}
         tasks = {task["id"]: task for task in self._tasks(project_id, query, include=PRESENT_FIELDS, page_size=2000)}
         for part in chunks([task_id for task_id, task in tasks.items() if is_cut(task)], PAGE):
             tasks |= {task["id"]: task for task in self._selected(project_id, part)}
         return [parse_present(task) for task in tasks.values()]
-
-    def send_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
-        what = f"import {len(tasks)} tasks into project {project_id}"
-        with errors(what):
-            raw = self._sdk.projects.with_raw_response
-            answer = raw.import_tasks(project_id, request=list(tasks), return_task_ids=True).response.json()  # type: ignore[arg-type]
-            counts = (answer["task_count"], answer["prediction_count"], len(answer.get("task_ids", ())))
-        predictions = sum(len(task.get("predictions", ())) for task in tasks)
-        if counts != (len(tasks), predictions, len(tasks)):
-            raise LabelStudioError(what, 201, f"it counts {counts[0]} tasks, {counts[1]} predictions", uncertain=True)
-        return [int(task_id) for task_id in answer["task_ids"]]
-
-    def send_predictions(self, project_id: int, predictions: Sequence[Json]) -> None:
-        what = f"import {len(predictions)} predictions into project {project_id}"
-        with errors(what):
-            answer = self._sdk.projects.import_predictions(project_id, request=list(predictions))  # type: ignore[arg-type]
-        if answer.created != len(predictions):
-            raise LabelStudioError(what, 201, f"it created {answer.created}", uncertain=True)
-
-    def pause(self, seconds: float) -> None:
-        time.sleep(seconds)
 
     def _note_date(self, response: httpx.Response) -> None:
         self._date = response.headers.get("Date")

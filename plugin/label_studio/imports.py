@@ -41,12 +41,25 @@ class BulkApi(Protocol):
     def pause(self, seconds: float) -> None: ...
 
 
-def import_tasks(api: BulkApi, project_id: int, tasks: Sequence[Json], chunk: int) -> list[int]:
-    """The task ids, in the order of `tasks`; those that exist are kept as they are. May be repeated at will."""
+def import_tasks(
+    api: BulkApi,
+    project_id: int,
+    tasks: Sequence[Json],
+    chunk: int,
+    *,
+    is_new: bool = False,
+    on_doubt: Callable[[], None] | None = None,
+) -> list[int]:
+    """The task ids, in the order of `tasks`; those that exist are kept as they are. May be repeated at will.
+
+    `is_new`: the caller knows that none exists, so nothing is listed as long as every answer comes.
+    """
     wanted = {int(task["data"]["utterance_id"]): task for task in tasks}
     if len(wanted) != len(tasks):
         raise ValueError("import_tasks: an utterance_id stands twice")
-    there = _by_utterance(api.present(project_id))
+    if not tasks:
+        return []
+    there = {} if is_new else _by_utterance(api.present(project_id))
 
     def missing() -> list[Json]:
         return [task for utterance, task in wanted.items() if utterance not in there]
@@ -59,6 +72,8 @@ def import_tasks(api: BulkApi, project_id: int, tasks: Sequence[Json], chunk: in
             there[utterance] = Present(task_id, utterance, versions)
 
     def look_again() -> None:
+        if on_doubt is not None:
+            on_doubt()
         there.update(_by_utterance(api.present(project_id)))
 
     _persist(api, chunk, missing, send, look_again)
@@ -66,13 +81,30 @@ def import_tasks(api: BulkApi, project_id: int, tasks: Sequence[Json], chunk: in
         {"task": there[utterance].task_id, **prediction}
         for utterance, task in wanted.items()
         for prediction in task.get("predictions", ())
+        if str(prediction["model_version"]) not in there[utterance].versions
     ]
-    _import_predictions(api, project_id, predictions, chunk, list(there.values()))
+    if predictions:  # of tasks that an earlier attempt left without
+        _import_predictions(api, project_id, predictions, chunk, list(there.values()))
     return [there[utterance].task_id for utterance in wanted]
 
 
-def import_predictions(api: BulkApi, project_id: int, predictions: Sequence[Json], chunk: int) -> int:
-    """How many were created; what a task already has under the same model version is not sent. May be repeated."""
+def import_predictions(
+    api: BulkApi, project_id: int, predictions: Sequence[Json], chunk: int, *, is_new: bool = False
+) -> int:
+    """How many were created; what a task already has under the same model version is not sent. May be repeated.
+
+    `is_new`: the caller knows that there is none, and that the tasks are there: nothing is listed as long as every
+    answer comes.
+    """
+    if not predictions:
+        return 0
+    if is_new:
+        task_ids = {int(item["task"]) for item in predictions}
+        try:
+            return _import_predictions(api, project_id, predictions, chunk, [Present(id_, None) for id_ in task_ids])
+        except LabelStudioError as error:
+            if error.status != httpx.codes.BAD_REQUEST:
+                raise  # else a task may have been deleted by hand: a look tells which
     return _import_predictions(api, project_id, predictions, chunk, list(api.present(project_id)))
 
 
@@ -111,9 +143,12 @@ def _persist(
     look_again: Callable[[], None],
 ) -> None:
     failures = 0
-    while lacking := missing():
+    lacking = missing()
+    while lacking:
+        part, rest = lacking[:chunk], lacking[chunk:]
         try:
-            send(lacking[:chunk])
+            send(part)
+            lacking = rest
         except LabelStudioError as error:
             failures += 1
             if not error.uncertain or failures == ATTEMPTS:
@@ -124,6 +159,7 @@ def _persist(
                     break
                 api.pause(seconds)
                 look_again()
+            lacking = missing()
 
 
 def _by_utterance(present: Iterable[Present]) -> dict[int, Present]:

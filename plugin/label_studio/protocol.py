@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -80,12 +80,26 @@ class LabelStudio(SourceProjects, Protocol):
         """Serve by the scores of `model_version` from now on: one PATCH, whatever the length of the queue."""
         ...
 
-    def import_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
-        """Task ids in the order of `tasks` (`queues.task_json`). Twice is once: utterances in the project stay."""
+    def import_tasks(
+        self,
+        project_id: int,
+        tasks: Sequence[Json],
+        *,
+        is_new: bool = False,
+        on_doubt: Callable[[], None] | None = None,
+    ) -> list[int]:
+        """Task ids in the order of `tasks` (`queues.task_json`). Twice is once: utterances in the project stay.
+
+        is_new    the caller knows that none of the utterances is there: the project is not listed first
+        on_doubt  called when an answer was lost: what was sent may come a second time, later
+        """
         ...
 
-    def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
-        """Each `queues.prediction_json` with a `task` id. Twice is once per task and model version."""
+    def import_predictions(self, project_id: int, predictions: Sequence[Json], *, is_new: bool = False) -> int:
+        """Each `queues.prediction_json` with a `task` id. Twice is once per task and model version.
+
+        is_new  the caller knows that no task has one of these model versions: the project is not listed first
+        """
         ...
 
     def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:

@@ -169,11 +169,15 @@ def test_a_team_is_served_the_plan_before_during_and_after_a_new_round(
     old, new = before(draws, began), after(draws, ended)
     leaving = [utterance_id for utterance_id in first.order if utterance_id not in second.part]
     planned = [*second.order, *leaving]
-    assert overtaken(old, first.order) == []
-    assert overtaken(new, planned) == []
-    figures = f"tau {tau(old, first.order):.4f} over {len(old)}, {tau(new, planned):.4f} over {len(new)} served"
+    passed_over = [*overtaken(old, first.order), *overtaken(new, planned)]
+    figures = (
+        f"tau {tau(old, first.order):.4f} over {len(old)} served, {tau(new, planned):.4f} over {len(new)}; "
+        f"{len(passed_over)} passed over, by {max(passed_over, default=0)} at most"
+    )
     with capsys.disabled():
         print(f"\n{people} people, {budget} tasks: {figures}")
+    assert len(passed_over) <= len(draws) // 100
+    assert max(passed_over, default=0) <= people
     assert tau(old, first.order) >= 0.99
     assert tau(new, planned) >= 0.99
     # Served is planned but for what the others hold at the moment: so are the shares of every prefix.

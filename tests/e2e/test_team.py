@@ -15,8 +15,9 @@ def draw(utterance_id: int, began: float, ended: float) -> Draw:
 def test_who_asks_at_the_same_time_is_served_in_either_order_and_no_one_else() -> None:
     one, other, late = draw(1, 0.0, 2.0), draw(2, 0.5, 1.0), draw(3, 3.0, 4.0)
     assert overtaken([other, one, late], [1, 2, 3]) == []
-    assert overtaken([other, one, late], [3, 1, 2]) == [(late, other)]
+    assert overtaken([other, one, late], [3, 1, 2]) == [2]
     assert overtaken([], []) == []
+    assert overtaken([other, one, late], [1, 3, 2]) == [1]
 
 
 def test_tau_is_by_when_tasks_were_there() -> None:

@@ -170,8 +170,15 @@ class FakeClient(Foreign, Surroundings):
     def set_order(self, project_id: int, model_version: str) -> None:
         self.update_project(project_id, model_version=model_version)
 
-    def import_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
-        return imports.import_tasks(self, project_id, tasks, chunk=3)
+    def import_tasks(
+        self,
+        project_id: int,
+        tasks: Sequence[Json],
+        *,
+        is_new: bool = False,
+        on_doubt: Callable[[], None] | None = None,
+    ) -> list[int]:
+        return imports.import_tasks(self, project_id, tasks, chunk=3, is_new=is_new, on_doubt=on_doubt)
 
     def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
         return imports.import_predictions(self, project_id, predictions, chunk=3)
@@ -272,6 +279,9 @@ class FakeClient(Foreign, Surroundings):
         dropped, self._server.dropped = self._server.dropped, 0
         taken = [item for item in predictions[dropped:] if 0 <= item["score"] <= 1]
         for prediction in taken:
+        gone = {item["task"] for item in predictions}.difference(tasks)
+        if gone:
+            raise LabelStudioError("import predictions", 400, f'invalid "task" field: {sorted(gone)}')
             tasks[prediction["task"]]["predictions"].append({"id": self._server.new_id(), **prediction})
         self._answer("import predictions", len(predictions) - len(taken))
 

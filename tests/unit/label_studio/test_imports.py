@@ -5,7 +5,7 @@ import pytest
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.queues import LabelSet, QueueTask, prediction_json, project_settings, rank_codes, task_json
 from plugin.records import Hypothesis
-from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.label_studio import FakeClient, FakeLabelStudio
 
 LABELS = LabelSet({"music": ["play_song"]}, ["artist"])
 
@@ -95,3 +95,51 @@ def test_the_same_utterance_twice_is_refused_before_anything_is_sent(server: Fak
     twice = [{"task": ids[0], **prediction_json(tasks(1)[0], "v2", LABELS)}] * 2
     with pytest.raises(ValueError, match="two predictions of one model version"):
         server.client().import_predictions(project, twice)
+
+
+class NothingListedError(AssertionError):
+    pass
+
+
+@pytest.fixture
+def unlisted(server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch) -> FakeClient:
+    """A client that fails when it lists the project."""
+
+    def refuse(*_: object) -> None:
+        raise NothingListedError
+
+    monkeypatch.setattr(FakeClient, "present", refuse)
+    return server.client()
+
+
+def test_what_is_known_to_be_new_is_sent_without_a_look(
+    server: FakeLabelStudio, project: int, unlisted: FakeClient
+) -> None:
+    ids = unlisted.import_tasks(project, json_of(8), is_new=True)
+    new = [
+        {"task": task_id, **prediction_json(task, "v2", LABELS)} for task, task_id in zip(tasks(8), ids, strict=True)
+    ]
+    assert unlisted.import_predictions(project, new, is_new=True) == 8
+    assert counts(server, project) == (8, 16)
+    with pytest.raises(NothingListedError):
+        unlisted.import_tasks(project, json_of(9))
+
+
+def test_a_lost_answer_is_looked_up_even_so_and_said(server: FakeLabelStudio, project: int) -> None:
+    doubts: list[None] = []
+    server.lost_answers = 1
+    ids = server.client().import_tasks(project, json_of(8), is_new=True, on_doubt=lambda: doubts.append(None))
+    assert len(set(ids)) == 8
+    assert counts(server, project) == (8, 8)
+    assert doubts
+
+
+def test_a_task_that_somebody_deleted_is_named(server: FakeLabelStudio, project: int) -> None:
+    ids = server.client().import_tasks(project, json_of(2))
+    del server.project(project).tasks[ids[0]]
+    new = [
+        {"task": task_id, **prediction_json(task, "v2", LABELS)} for task, task_id in zip(tasks(2), ids, strict=True)
+    ]
+    for is_new in (False, True):
+        with pytest.raises(LabelStudioError, match=rf"status 404: no tasks \[{ids[0]}\]"):
+            server.client().import_predictions(project, new, is_new=is_new)
