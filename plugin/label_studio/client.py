@@ -30,6 +30,7 @@ from plugin.label_studio.payloads import (
     parse_task,
 )
 from plugin.label_studio.queues import TABS, tab_data
+from plugin.label_studio.rework_calls import ReworkCalls
 from plugin.label_studio.screen import has_marker
 from plugin.label_studio.source_calls import SourceCalls, updated_filter
 
@@ -42,7 +43,7 @@ CONNECT_SECONDS = 10.0
 UNRESOLVED = "Can't resolve hostname"
 
 
-class SdkLabelStudio(Bulk, SourceCalls):
+class SdkLabelStudio(Bulk, ReworkCalls, SourceCalls):
     def __init__(
         self,
         url: str,

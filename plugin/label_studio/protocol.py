@@ -146,6 +146,24 @@ class LabelStudio(SourceProjects, Protocol):
         skipped: bool = False,
     ) -> int: ...
 
+    # What serves a task again, one request for each (`rework_calls.ReworkCalls`).
+
+    def keep_from(self, task_id: int, email: str) -> bool:
+        """Never serve the task to this person: an empty skip in their name. False when there is no such user."""
+        ...
+
+    def make_skip(self, annotation_id: int) -> None:
+        """An answer becomes a skip: its task is open again, and served to everybody but its author."""
+        ...
+
+    def take_back(self, annotation_id: int) -> None:
+        """A skip is gone: its author may be served the task again. Twice is once."""
+        ...
+
+    def move_task(self, task_id: int, model_version: str, rank_code: float) -> None:
+        """Another place in the order of this model version."""
+        ...
+
     # What the doctor and the trial of the serving order ask (`inspection.Inspection`).
 
     def clock(self) -> datetime | None:

@@ -26,6 +26,7 @@ from plugin.label_studio.payloads import (
 )
 from plugin.label_studio.screen import has_marker
 from tests.fakes.foreign import Foreign
+from tests.fakes.rework import Rework
 from tests.fakes.serving import DEFAULTS, FakeProject, serve, submitted
 from tests.fakes.surroundings import NO_SKEW, POSTGRESQL, Deliver, Surroundings, Webhooks
 
@@ -111,7 +112,7 @@ class FakeLabelStudio(Webhooks):
         return found[0]
 
 
-class FakeClient(Foreign, Surroundings):
+class FakeClient(Foreign, Rework, Surroundings):
     def __init__(self, server: FakeLabelStudio, email: str) -> None:
         self._server = server
         self._email = email

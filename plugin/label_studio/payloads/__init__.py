@@ -3,7 +3,7 @@
 from plugin.label_studio.payloads.common import UNREADABLE, PayloadError, read_utterance_id
 from plugin.label_studio.payloads.inspection import Hook, ServerFacts, parse_hook, parse_server_facts
 from plugin.label_studio.payloads.regions import Reading, read_result
-from plugin.label_studio.payloads.reviews import parse_review, shown_hypothesis
+from plugin.label_studio.payloads.reviews import Skip, parse_review, shown_hypothesis
 from plugin.label_studio.payloads.tasks import (
     DrawnTask,
     Glance,
@@ -25,6 +25,7 @@ __all__ = [
     "PayloadError",
     "Reading",
     "ServerFacts",
+    "Skip",
     "TaskState",
     "WebhookEvent",
     "is_cut",

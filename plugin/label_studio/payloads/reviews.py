@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from plugin.label_studio.payloads.common import UNREADABLE, Json, PayloadError, read_time, read_utterance_id
 from plugin.label_studio.payloads.regions import Reading, read_result
@@ -25,6 +26,19 @@ def parse_reviews(task: Json) -> tuple[list[Review], list[str]]:
         except UNREADABLE as error:
             problems.append(f"annotation {annotation.get('id')} of task {task['id']}: {type(error).__name__}: {error}")
     return reviews, problems
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A task that a person passed on without an answer."""
+
+    annotation_id: int
+    annotator: str
+
+
+def parse_skips(task: Json) -> list[Skip]:
+    cancelled = (annotation for annotation in task["annotations"] if annotation.get("was_cancelled"))
+    return [Skip(int(annotation["id"]), _annotator(annotation)) for annotation in cancelled]
 
 
 def parse_review(annotation: Json, task: Json) -> Review:

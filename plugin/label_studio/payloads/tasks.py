@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 from plugin.label_studio.imports import Present
 from plugin.label_studio.payloads.common import UNREADABLE, Json, PayloadError, read_time, read_utterance_id
-from plugin.label_studio.payloads.reviews import parse_reviews, shown_hypothesis
+from plugin.label_studio.payloads.reviews import Skip, parse_reviews, parse_skips, shown_hypothesis
 from plugin.records import Hypothesis, Review
 
 # Label Studio cuts its column of model versions at 500 characters, and then takes the quotes off: half is surely whole.
@@ -24,6 +24,7 @@ class TaskState:
     has_draft somebody has begun and not submitted (whose draft, only they are told)
     scores    model version -> rank code of the prediction under it
     problems  annotations that could not be read, one sentence each
+    skips     whose
     is_readable  False: of the task itself no more than id, project and time is known
     """
 
@@ -37,6 +38,7 @@ class TaskState:
     updated_at: datetime
     problems: tuple[str, ...] = ()
     is_readable: bool = True
+    skips: tuple[Skip, ...] = ()
 
     @property
     def is_untouched(self) -> bool:
@@ -75,16 +77,18 @@ def parse_task(task: Json) -> TaskState:
         raise PayloadError(f"Label Studio sent a task without a proper {error}: {_brief(task)}") from error
     try:
         reviews, problems = parse_reviews(task)
+        skips = parse_skips(task)
         return TaskState(
             task_id=task_id,
             project_id=project_id,
             utterance_id=read_utterance_id(task),
             reviews=tuple(reviews),
-            skipped=sum(bool(annotation.get("was_cancelled")) for annotation in task["annotations"]),
+            skipped=len(skips),
             has_draft=bool(task["draft_exists"] or task["drafts"]),
             scores={str(item["model_version"]): float(item["score"] or 0) for item in task["predictions"]},
             updated_at=updated_at,
             problems=tuple(problems),
+            skips=tuple(skips),
         )
     except UNREADABLE as error:
         problem = f"task {task_id} cannot be read: {type(error).__name__}: {error}"
