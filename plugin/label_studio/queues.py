@@ -22,6 +22,9 @@ RANK_GAP = 2.0**-21
 RESERVED_COLUMNS = frozenset({"utterance_id", "text"})
 TITLE_CHARACTERS = 50
 
+# Served by the scores of predictions; and, should these ever cease to count, as imported. Both lock what they serve.
+BY_SCORE, BY_IMPORT = "Uncertainty sampling", "Sequential sampling"
+
 
 @dataclass(frozen=True, slots=True)
 class QueueTask:
@@ -115,15 +118,17 @@ def project_title(locale: str, domain: str) -> str:
     return f"Assay · {locale} · {domain}"[:TITLE_CHARACTERS]
 
 
-def project_settings(locale: str, domain: str, labels: LabelSet, description: str = "") -> dict[str, Any]:
-    """Everything the serving order and the screen rest on; `doctor` compares a project with it."""
+def project_settings(
+    locale: str, domain: str, labels: LabelSet, description: str = "", sampling: str = BY_SCORE
+) -> dict[str, Any]:
+    """Everything the serving order and the screen rest on; `plugin.services.watching` compares a project with it."""
     return {
         "title": project_title(locale, domain),
         "description": description,
         "label_config": label_config(locale, domain, labels),
         "expert_instruction": instruction(domain, labels),
         "show_instruction": True,
-        "sampling": "Uncertainty sampling",
+        "sampling": sampling,
         "maximum_annotations": 1,
         "show_overlap_first": False,
         "show_ground_truth_first": False,

@@ -161,6 +161,8 @@ def shortcuts(domain: str, labels: LabelSet) -> dict[tuple[str, str], str]:
 
 
 def _slots(view: ET.Element, labels: LabelSet, keys: Mapping[tuple[str, str], str]) -> None:
+    if not labels.slots:  # Label Studio refuses a control without a label
+        return
     control = ET.SubElement(view, "Labels", {"name": SLOTS, "toName": UTTERANCE, "showInline": "true"})
     for name in labels.slots:
         ET.SubElement(control, "Label", _option(name, keys.get((SLOTS, name))))

@@ -38,7 +38,7 @@ class FakeLabelStudio(Webhooks):
     """The server; `client(email)` is what a user's token opens.
 
     away          nobody answers
-    version, engine, lock_ttl, clock_is_ahead   what the doctor may find strange
+    version, engine, lock_ttl, clock_is_ahead, ignores_scores   what may be strange about it
     lost_answers  how many of the next bulk imports do their work, and then the connection breaks
     late_imports  for each of the next imports of tasks, whose connection breaks at once: after how many pauses of a
                   client its work is done; `finish_work` does what is left, whoever waits
@@ -51,7 +51,7 @@ class FakeLabelStudio(Webhooks):
         self.away = False
         self.version, self.engine, self.superuser = "1.23.2", POSTGRESQL, ADMIN
         self.lock_ttl, self.clock_is_ahead = timedelta(hours=1), NO_SKEW
-        self.chance = random.Random(0)
+        self.chance, self.ignores_scores = random.Random(0), False
         self.lost_answers = 0
         self.late_imports: list[int] = []
         self.dropped = 0
@@ -141,7 +141,9 @@ class FakeClient(Foreign, Rework, Surroundings):
     def create_project(self, settings: Json) -> int:
         self._server.answer("create project")
         project_id = self._server.new_id()
-        self._server.projects[project_id] = FakeProject({**DEFAULTS, "created_at": self._server.now(), **settings})
+        project = FakeProject({**DEFAULTS, "created_at": self._server.now(), **settings})
+        project.ignores_scores = self._server.ignores_scores
+        self._server.projects[project_id] = project
         return project_id
 
     def ensure_project(self, settings: Json, marker: str) -> int:

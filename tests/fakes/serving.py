@@ -31,6 +31,7 @@ class FakeProject:
     tabs: list[str] = field(default_factory=list)
     ml_backends: list[str] = field(default_factory=list)
     members: int = 0
+    ignores_scores: bool = False  # what a version of Label Studio that we do not know might do
 
     @property
     def model_version(self) -> str:
@@ -80,7 +81,7 @@ def _choose(
     if project.settings["sampling"] != BY_SCORE or not scored:
         return _any(free, chance)
     ranked = [task for task in free if _scores(task, project.model_version)]
-    if project.members > 1:
+    if project.members > 1 or project.ignores_scores:
         return _any(ranked, chance)
     return min(((min(_scores(task, project.model_version)), int(task["id"])) for task in ranked), default=(0, None))[1]
 

@@ -11,6 +11,7 @@ from plugin.label_studio.controls import NOTE, REJECT
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import (
+    LabelSet,
     between,
     label_regions,
     prediction_json,
@@ -131,6 +132,17 @@ def test_a_prediction_for_a_task_that_is_gone_is_refused(site: Site) -> None:
     task = queue_tasks(1)[0]
     with pytest.raises(LabelStudioError, match="no tasks"):
         site.admin.import_predictions(project, [{"task": 10**8, **prediction_json(task, "round-1", LABELS)}])
+
+
+def test_a_locale_without_slots_has_a_queue_too(site: Site) -> None:
+    """Label Studio refuses a control that offers nothing."""
+    labels = LabelSet({"music": ["stop"]}, [])
+    project = site.admin.create_project(project_settings("en-US", "music", labels))
+    task = replace(queue_tasks(1)[0], hypothesis=Hypothesis("music", "stop"))
+    site.admin.import_tasks(project, [task_json(task, "round-1", labels)])
+    shown = site.annotators[0].next_task(project)
+    assert shown is not None
+    assert shown.shown == Hypothesis("music", "stop")
 
 
 def test_project_settings_are_kept_and_found_again_by_title_and_marker(site: Site) -> None:
