@@ -183,8 +183,8 @@ class FakeClient(Foreign, Rework, Surroundings):
     ) -> list[int]:
         return imports.import_tasks(self, project_id, tasks, chunk=3, is_new=is_new, on_doubt=on_doubt)
 
-    def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
-        return imports.import_predictions(self, project_id, predictions, chunk=3)
+    def import_predictions(self, project_id: int, predictions: Sequence[Json], *, is_new: bool = False) -> int:
+        return imports.import_predictions(self, project_id, predictions, chunk=3, is_new=is_new)
 
     def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
         states = [parse_task(task) for _, task in sorted(self._server.project(project_id).tasks.items())]
@@ -279,12 +279,12 @@ class FakeClient(Foreign, Rework, Surroundings):
 
     def send_predictions(self, project_id: int, predictions: Sequence[Json]) -> None:
         tasks = self._server.project(project_id).tasks
-        dropped, self._server.dropped = self._server.dropped, 0
-        taken = [item for item in predictions[dropped:] if 0 <= item["score"] <= 1]
-        for prediction in taken:
         gone = {item["task"] for item in predictions}.difference(tasks)
         if gone:
             raise LabelStudioError("import predictions", 400, f'invalid "task" field: {sorted(gone)}')
+        dropped, self._server.dropped = self._server.dropped, 0
+        taken = [item for item in predictions[dropped:] if 0 <= item["score"] <= 1]
+        for prediction in taken:
             tasks[prediction["task"]]["predictions"].append({"id": self._server.new_id(), **prediction})
         self._answer("import predictions", len(predictions) - len(taken))
 
