@@ -6,15 +6,30 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    Double,
+    Text,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from db.models import Queue, QueueTask
 from db.repositories.ids import among
 
-# A statement takes no more than 65,535 parameters; a task has eight.
-ROWS_A_STATEMENT = 5_000
+# Sent as one array for each column: SQLAlchemy would build a statement of thousands of rows for longer than it runs.
+PUT: dict[str, Any] = {
+    "utterance_id": BigInteger, "revision": BigInteger, "selection_id": BigInteger, "task_id": BigInteger,
+    "rank_code": Double, "blind": Boolean, "state": Text, "state_since": DateTime(timezone=True),
+}  # fmt: skip
 
 
 def tasks(session: Session, queue_id: int) -> Sequence[QueueTask]:
@@ -38,14 +53,14 @@ def utterances_elsewhere(session: Session, queue: Queue, utterance_ids: Sequence
 
 def put_tasks(session: Session, queue_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert or renew tasks by (queue, utterance); one that was annotated meanwhile stays annotated, and blind is
-    blind for good.
+    blind for good. Rows have the keys of `PUT`; `blind` may lack.
     """
-    for start in range(0, len(rows), ROWS_A_STATEMENT):
-        _put_tasks(session, queue_id, rows[start : start + ROWS_A_STATEMENT])
-
-
-def _put_tasks(session: Session, queue_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
-    statement = insert(QueueTask).values([{"queue_id": queue_id, **row} for row in rows])
+    if not rows:
+        return
+    cells = [cast([row.get(name, False) for row in rows], ARRAY(kind)) for name, kind in PUT.items()]
+    given = func.unnest(*cells).table_valued(*PUT, name="given").render_derived()
+    source = select(literal(queue_id, BigInteger), *(given.c[name] for name in PUT))
+    statement = insert(QueueTask).from_select(["queue_id", *PUT], source)
     new = statement.excluded
     session.execute(
         statement.on_conflict_do_update(
