@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from plugin.label_studio.controls import DOMAIN, REASON, SLOTS, UTTERANCE, intent_control
-from plugin.label_studio.guide import instruction
+from plugin.label_studio.guide import Guide, instruction
 from plugin.label_studio.screen import BLIND, LabelSet, label_config, queue_marker
 from plugin.records import Hypothesis
 
@@ -119,14 +119,19 @@ def project_title(locale: str, domain: str) -> str:
 
 
 def project_settings(
-    locale: str, domain: str, labels: LabelSet, description: str = "", sampling: str = BY_SCORE
+    locale: str,
+    domain: str,
+    labels: LabelSet,
+    description: str = "",
+    sampling: str = BY_SCORE,
+    guide: Guide | None = None,
 ) -> dict[str, Any]:
     """Everything the serving order and the screen rest on; `plugin.services.watching` compares a project with it."""
     return {
         "title": project_title(locale, domain),
         "description": description,
         "label_config": label_config(locale, domain, labels),
-        "expert_instruction": instruction(domain, labels),
+        "expert_instruction": instruction(domain, labels, guide),
         "show_instruction": True,
         "sampling": sampling,
         "maximum_annotations": 1,

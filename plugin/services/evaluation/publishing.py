@@ -1,4 +1,4 @@
-"""A run's numbers into Label Studio: the description of each queue project of the locale."""
+"""A run's numbers into Label Studio: the description and the guide of each queue project of the locale."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Any, Protocol
 from sqlalchemy.orm import Session
 
 from db.models import TrainingRun
-from db.repositories import evaluations
+from db.repositories import evaluations, selections
 from db.repositories import queues as queue_rows
 from db.repositories.evaluations import Metric
 from db.session import TransactionMaker
 from plugin.label_studio.errors import LabelStudioError
+from plugin.label_studio.guide import instruction
 from plugin.label_studio.queues import MetricLine, describe
 from plugin.services.evaluation.measure import ALL_DOMAINS, change_of
 from plugin.services.evaluation.runs import CANDIDATE, PUBLISH, known_run
+from plugin.services.guides import read_guide
+from plugin.services.labels import label_set, to_label_set
 from plugin.settings import SettingsError
 
 log = logging.getLogger(__name__)
@@ -56,15 +59,15 @@ def publish(
     return True
 
 
-def write(open_label_studio: Callable[[], Projects], described: dict[int, str]) -> list[int]:
+def write(open_label_studio: Callable[[], Projects], described: dict[int, dict[str, str]]) -> list[int]:
     """The projects that are no longer there."""
     if not described:
         return []
     label_studio = open_label_studio()
     missing = []
-    for project_id, description in described.items():
+    for project_id, settings in described.items():
         try:
-            label_studio.update_project(project_id, description=description)
+            label_studio.update_project(project_id, **settings)
         except LabelStudioError as error:
             if error.status != NOT_FOUND:
                 raise
@@ -72,13 +75,19 @@ def write(open_label_studio: Callable[[], Projects], described: dict[int, str]) 
     return missing
 
 
-def descriptions(session: Session, instance: str, run: TrainingRun) -> dict[int, str]:
-    """Project id -> description, of the queues that are in Label Studio."""
+def descriptions(session: Session, instance: str, run: TrainingRun) -> dict[int, dict[str, str]]:
+    """Project id -> what it says of the locale's quality, of the queues that are in Label Studio."""
+    round_ = selections.current(session, run.locale)
+    labels = to_label_set(*queue_rows.round_labels(session, round_)) if round_ else label_set(session, run.locale)
     found = {}
     for queue in queue_rows.of_locale(session, instance, run.locale):
         if queue.project_id is not None:
             lines, evaluated = metric_lines(session, run.locale, queue.domain)
-            found[queue.project_id] = describe(run.locale, queue.domain, lines, evaluated=evaluated)
+            guide = read_guide(session, run.locale, queue.domain, lines, evaluated)
+            found[queue.project_id] = {
+                "description": describe(run.locale, queue.domain, lines, evaluated=evaluated),
+                "expert_instruction": instruction(queue.domain, labels, guide),
+            }
     return found
 
 

@@ -1,8 +1,9 @@
 """The queues of Label Studio: what a round selected becomes what annotators are served."""
 
+from plugin.services.labels import label_set
 from plugin.services.queues.plans import Plan, read_plan, write_plan
 from plugin.services.queues.publishing import Published, Webhook, dirty, publish
-from plugin.services.queues.showing import label_set, open_external_ids
+from plugin.services.queues.showing import open_external_ids
 
 __all__ = [
     "Plan",

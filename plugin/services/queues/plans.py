@@ -12,10 +12,13 @@ from sqlalchemy.orm import Session
 from db.models import Queue, QueueTask, SelectionRow
 from db.repositories import queues as queue_rows
 from db.repositories import selections
+from plugin.label_studio.guide import Guide
 from plugin.label_studio.queues import LabelSet, describe, rank_codes
 from plugin.label_studio.queues import QueueTask as Shown
 from plugin.services.evaluation.publishing import metric_lines
-from plugin.services.queues.showing import blinds, reasons, to_label_set, to_shown, without_unshowable
+from plugin.services.guides import read_guide
+from plugin.services.labels import to_label_set
+from plugin.services.queues.showing import blinds, reasons, to_shown, without_unshowable
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Plan:
     selection: SelectionRow
     labels: LabelSet
     description: str
+    guide: Guide
     new: Sequence[Shown]
     staying: Sequence[tuple[QueueTask, Shown]]
     leaving: Sequence[tuple[QueueTask, Shown]]
@@ -69,6 +73,7 @@ def read_plan(session: Session, queue_id: int) -> Plan | None:
         selection=selection,
         labels=to_label_set(pairs, slots),
         description=describe(queue.locale, queue.domain, lines, evaluated=evaluated),
+        guide=read_guide(session, queue.locale, queue.domain, lines, evaluated),
         new=[item for id_, item in shown.items() if id_ not in present],
         staying=[(open_tasks[id_], item) for id_, item in shown.items() if id_ in stays],
         leaving=[

@@ -105,7 +105,7 @@ def ensure_project(
 ) -> int:
     """The queue's project with its screen, tabs and webhook; found again by its marker after a crash."""
     queue = plan.queue
-    settings = project_settings(queue.locale, queue.domain, plan.labels, plan.description)
+    settings = project_settings(queue.locale, queue.domain, plan.labels, plan.description, guide=plan.guide)
     check_tasks(shown, settings["label_config"], plan.labels)
     project_id = queue.project_id
     if project_id is None:

@@ -1,9 +1,9 @@
-"""What a queue shows of an utterance, and which labels it lets a person choose."""
+"""What a queue shows of an utterance."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy.orm import Session
@@ -13,7 +13,7 @@ from db.models import QueueTask as Task
 from db.repositories import models
 from db.repositories import queues as queue_rows
 from db.repositories.queues import PlannedItem
-from plugin.label_studio.queues import LabelSet, QueueTask
+from plugin.label_studio.queues import QueueTask
 from plugin.label_studio.screen import domain_problem, name_problem
 from plugin.quality.selection import is_blind
 from plugin.records import Hypothesis, Slot
@@ -57,19 +57,6 @@ def to_shown(item: PlannedItem, rank_code: float, reason: str, *, blind: bool = 
         columns={"record": item.external_id, "source": item.source},
         blind=blind,
     )
-
-
-def label_set(session: Session, locale: str) -> LabelSet:
-    """All that a person may choose in this locale: what hypotheses, gold data and models know, and can be shown."""
-    return to_label_set(*queue_rows.label_sets(session, locale))
-
-
-def to_label_set(pairs: Iterable[tuple[str, str]], slots: Iterable[str]) -> LabelSet:
-    intents: dict[str, list[str]] = defaultdict(list)
-    for domain, intent in sorted(pairs):
-        if not domain_problem(domain) and not name_problem(intent):
-            intents[domain].append(intent)
-    return LabelSet(intents=dict(intents), slots=sorted(slot for slot in slots if not name_problem(slot)))
 
 
 def unshowable(item: PlannedItem) -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -59,6 +60,18 @@ def test_every_queue_project_shows_its_own_domain(context: Context, label_studio
         # The test set has nothing of it: all domains together.
         assert "18 utterances of all domains" in description(label_studio, takeaway)
     assert unpublished(context) == []
+
+
+def test_the_guide_has_examples_and_says_how_well_it_goes(context: Context, label_studio: FakeLabelStudio) -> None:
+    project_id = queue(context.transaction, label_studio, "audio")
+    run_id = done_run(context)
+    assert evaluation.publish(context.transaction, label_studio.client, INSTANCE, run_id)
+    guide = re.sub("[\u2068\u2069]", "", label_studio.project(project_id).settings["expert_instruction"])
+    assert "<b>audio_volume</b>: hush please 0 · hush please 1 · hush please 2</p>" in guide
+    assert "hush now" not in guide, "what a test set asks is no example"
+    assert f"In the last evaluation (run {run_id} of " in guide
+    assert "6 utterances of audio), our model got something wrong in 0 of 100 utterances" in guide
+    assert "Reviewed so far: 6 of this domain; accepted 100%, fixed 0%, rejected 0%." in guide
 
 
 def test_an_absent_label_studio_is_recorded_and_tried_again(context: Context, label_studio: FakeLabelStudio) -> None:
