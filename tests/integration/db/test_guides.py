@@ -33,10 +33,11 @@ def test_the_first_few_texts_of_each_intent(session: Session) -> None:
         annotate(session, f"play {number}", "play")
     annotate(session, "stop", "stop", partition="train")
     annotate(session, "play 0", "play", partition="train")  # the same words are one example
-    for hidden in (
+    hiding: list[dict[str, Any]] = [
         {"partition": "test"}, {"locale": "de-DE"}, {"domain": "audio"}, {"withdrawn_at": NOW}, {"revision": 2},
         {"verdict": "reject", "domain": None, "intent": None},
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for hidden in hiding:
         annotate(session, f"hidden {hidden}", **{"intent": "stop", **hidden})
     found = guides.utterances_of_intents(session, "en-US", "music", SHOWN, 3)
     assert found == {"play": ["play 0", "play 1", "play 2"], "stop": ["stop"]}
