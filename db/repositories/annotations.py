@@ -55,6 +55,7 @@ class Reviewed(NamedTuple):
     note: str
     created_at: datetime
     updated_at: datetime
+    kind: str = "review"
 
 
 class Refused(NamedTuple):
@@ -116,7 +117,7 @@ def put_reviews(session: Session, instance: str, rows: Sequence[Reviewed]) -> Wr
 def _put_reviews(session: Session, instance: str, rows: Sequence[Reviewed]) -> Written:
     table = AnnotationRow.__table__
     statement = insert(AnnotationRow.__table__)  # type: ignore[arg-type]  # typed as FromClause, and a Table
-    kept = {"instance", "annotation_id", "utterance_id", "revision", "created_at", "shown_blind"}
+    kept = {"instance", "annotation_id", "utterance_id", "revision", "created_at", "shown_blind", "kind"}
     changes = {name: statement.excluded[name] for name in Reviewed._fields if name not in kept}
     is_new = literal_column("(xmax = 0)", Boolean)
     statement = statement.on_conflict_do_update(

@@ -19,6 +19,7 @@ from db.models import (
     UtteranceRow,
 )
 from db.models.utterances import POOL
+from db.repositories import words
 
 
 class Labelled(NamedTuple):
@@ -74,14 +75,16 @@ def _gold(locale: str) -> Select[Any]:
 
 
 def reviewed(session: Session, locale: str) -> list[Labelled]:
-    """The last word of Label Studio's annotators on each utterance, unless it was reject."""
+    """The last word of Label Studio's annotators on each utterance (`words`), unless it was reject."""
     query = (
         _annotated(locale)
         .add_columns(AnnotationRow.verdict)
         .where(AnnotationRow.annotation_id.is_not(None))
-        .order_by(UtteranceRow.id, AnnotationRow.updated_at, AnnotationRow.id)
+        .order_by(UtteranceRow.id, *words.BEST_FIRST)
     )
-    last = {row[0]: row for row in session.execute(query)}
+    last: dict[int, Any] = {}
+    for row in session.execute(query):
+        last.setdefault(row[0], row)
     return [Labelled._make(row[:-1]) for row in last.values() if row[-1] != "reject"]
 
 

@@ -41,9 +41,10 @@ def partitions(session: Session) -> list[tuple[str, int]]:
 
 
 def verdicts(session: Session) -> dict[str, int]:
-    """How many reviews of Label Studio say what."""
+    """How many reviews of Label Studio say what; what a second person said of the same is not one more."""
     query = (
         select(AnnotationRow.verdict, func.count())
+        .where(AnnotationRow.kind == "review")
         .where(AnnotationRow.annotation_id.is_not(None), AnnotationRow.withdrawn_at.is_(None))
         .group_by(AnnotationRow.verdict)
     )

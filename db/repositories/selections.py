@@ -20,6 +20,7 @@ from db.models import (
     UtteranceRow,
 )
 from db.models.utterances import POOL
+from db.repositories import words
 from db.repositories.copying import copy_rows
 
 ITEM_COLUMNS = {
@@ -123,15 +124,13 @@ def outcomes(session: Session, locale: str, domain: str, others: str) -> list[tu
     chose for one domain's own round, or, under the name `others`, for the round of the domains that had none.
 
     A review counts where it was asked for, in the last round that held the utterance at the revision reviewed: a later
-    strategy, which had it reviewed, says nothing of the earlier one. The last word on an utterance is its verdict.
+    strategy, which had it reviewed, says nothing of the earlier one. The last word on an utterance (`words`) is its
+    verdict: two opinions and their adjudication are one review.
     `easy` items are a uniform draw and no choice of the strategy. Items of the noise arm are left out, whatever other
     arm they are in: rankings meet suspects and uniform draws do not, so with them the strategies would not compare.
     """
-    latest = func.row_number().over(
-        partition_by=AnnotationRow.utterance_id, order_by=(AnnotationRow.updated_at.desc(), AnnotationRow.id.desc())
-    )
     verdicts = (
-        select(AnnotationRow.utterance_id, AnnotationRow.revision, AnnotationRow.verdict, latest.label("place"))
+        select(AnnotationRow.utterance_id, AnnotationRow.revision, AnnotationRow.verdict, words.PLACE.label("place"))
         .join(UtteranceRow, UtteranceRow.id == AnnotationRow.utterance_id)
         .where(UtteranceRow.locale == locale)
         .where(AnnotationRow.annotation_id.is_not(None), AnnotationRow.withdrawn_at.is_(None))
