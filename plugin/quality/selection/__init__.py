@@ -1,6 +1,15 @@
 """Which utterances are worth a person's time in this round, in which order, and with what probability."""
 
 from plugin.quality.selection.blinding import is_blind, is_overlap
+from plugin.quality.selection.extending import (
+    Standing,
+    Stretch,
+    extension_policy,
+    least_places,
+    leave,
+    merge,
+    stretched,
+)
 from plugin.quality.selection.frame import Frame, frame_hash
 from plugin.quality.selection.interleaving import interleave
 from plugin.quality.selection.near_duplicates import near_duplicates
@@ -13,11 +22,18 @@ __all__ = [
     "Frame",
     "Needs",
     "SelectedItem",
+    "Standing",
+    "Stretch",
+    "extension_policy",
     "frame_hash",
     "interleave",
     "is_blind",
     "is_overlap",
+    "least_places",
+    "leave",
+    "merge",
     "near_duplicates",
     "needs",
     "select",
+    "stretched",
 ]
