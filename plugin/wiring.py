@@ -18,6 +18,7 @@ from db.session import TransactionMaker, advisory_lock, make_engine, transaction
 from plugin.label_studio.protocol import LabelStudio
 from plugin.services.ingest import Collected, reconcile
 from plugin.services.queues import Published, Webhook, publish
+from plugin.services.sources import Polled, WrittenBack, poll, write_back
 from plugin.services.tidying import tidy
 from plugin.settings import Settings, SettingsError, get_settings
 
@@ -93,6 +94,21 @@ class Wiring:
             return reconcile(
                 self.transaction, self.label_studio, self.instance, project_id, overlap=overlap, force=force
             )
+
+    def poll_source(self, source_id: int, *, wait: bool, force: bool = False) -> Polled | None:
+        """Read an attached project, one process at a time; without `wait`, leave it to whoever does it now."""
+        with advisory_lock(self.engine, f"source:{source_id}", wait=wait) as held:
+            if not held:
+                return None
+            overlap = timedelta(seconds=self.settings.reconcile_overlap_seconds)
+            return poll(self.transaction, self.label_studio, self.instance, source_id, overlap=overlap, force=force)
+
+    def write_back(self, source_id: int, *, wait: bool) -> WrittenBack | None:
+        """Write reviews to an attached project. Not while it is read: what is on its way there is no news."""
+        with advisory_lock(self.engine, f"source:{source_id}", wait=wait) as held:
+            if not held:
+                return None
+            return write_back(self.transaction, self.label_studio, self.instance, source_id)
 
     def close(self) -> None:
         """Give back every connection that was opened."""

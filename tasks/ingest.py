@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from plugin.services import ingest
+from plugin.services import ingest, sources
 from plugin.wiring import get_wiring
 from tasks.app import POLICY, app
 
 
 @app.task(name="ingest.webhook_event", **POLICY)
 def webhook_event(event_id: int) -> None:
-    """Have the project of an event reconciled; that marks the event as handled."""
+    """Have the project of an event reconciled, or polled as a source; that marks the event as handled."""
     wiring = get_wiring()
     with wiring.transaction() as session:
-        project_ids = ingest.handle_webhook_event(session, wiring.instance, event_id)
+        source_ids = sources.of_event(session, wiring.instance, event_id)
+        project_ids = [] if source_ids else ingest.handle_webhook_event(session, wiring.instance, event_id)
+    for source_id in source_ids:
+        wiring.send("ingest.poll_source", source_id)
     for project_id in project_ids:
         wiring.send("ingest.reconcile", project_id)
 
@@ -25,9 +28,37 @@ def reconcile(project_id: int) -> None:
 
 @app.task(name="ingest.sweep", **POLICY)
 def sweep() -> None:
-    """Find events that nobody has handled, and queues that are due for polling."""
+    """Find events that nobody has handled, queues and sources that are due for polling, and reviews to write back."""
     wiring = get_wiring()
     with wiring.transaction() as session:
         project_ids = ingest.projects_to_reconcile(session, wiring.instance)
+        to_poll = sources.due_for_polling(session, wiring.instance)
+        to_write = sources.due_for_writing(session, wiring.instance)
     for project_id in project_ids:
         wiring.send("ingest.reconcile", project_id)
+    for source_id in to_poll:
+        wiring.send("ingest.poll_source", source_id)
+    for source_id in to_write:
+        wiring.send("ingest.write_back", source_id)
+
+
+@app.task(name="ingest.poll_source", **POLICY)
+def poll_source(source_id: int) -> None:
+    """Read what is new in an attached project, and have it scored; twice equals once."""
+    wiring = get_wiring()
+    polled = wiring.poll_source(source_id, wait=False)
+    if polled is None:
+        return
+    for first, last in ingest.score_ranges(polled.taken.ids, wiring.settings.scoring_batch_size):
+        wiring.send("scoring.score_batch", first, last)
+    if not polled.is_done:
+        wiring.send("ingest.poll_source", source_id)
+
+
+@app.task(name="ingest.write_back", **POLICY)
+def write_back(source_id: int) -> None:
+    """Write reviews to the tasks of an attached project; twice equals once."""
+    wiring = get_wiring()
+    done = wiring.write_back(source_id, wait=False)
+    if done is not None and not done.is_done:
+        wiring.send("ingest.write_back", source_id)

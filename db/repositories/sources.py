@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Text, any_, case, func, literal, or_, select, update
+from sqlalchemy import Text, any_, case, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db.models import QueueTask, SourceRow, SourceTaskRow, UtteranceRow
 from db.repositories.ids import among
@@ -58,6 +58,11 @@ def attached(session: Session, instance: str) -> Sequence[SourceRow]:
     return session.scalars(query.order_by(SourceRow.id)).all()
 
 
+def attached_projects(session: Session, instance: str) -> set[int]:
+    query = select(SourceRow.project_id)
+    return set(session.scalars(query.where(SourceRow.instance == instance, SourceRow.state == "attached")))
+
+
 def attach(session: Session, instance: str, project_id: int, values: Mapping[str, Any]) -> SourceRow:
     """Attach a project, or attach it anew: then all its tasks are read again."""
     anew = {
@@ -94,6 +99,13 @@ def due_ids(session: Session, instance: str, not_polled_for: timedelta) -> list[
 
 def change(session: Session, source_id: int, **values: Any) -> None:
     session.execute(update(SourceRow).where(SourceRow.id == source_id).values(**values))
+
+
+def set_collected_until(session: Session, source_id: int, until: datetime | None) -> None:
+    """Never back."""
+    if until is not None:
+        later = func.greatest(func.coalesce(SourceRow.collected_until, until), until)
+        session.execute(update(SourceRow).where(SourceRow.id == source_id).values(collected_until=later))
 
 
 def known_tasks(session: Session, source_id: int) -> int:
@@ -154,24 +166,29 @@ def _put_tasks(session: Session, source_id: int, tasks: Sequence[TaskKept], stat
     )
 
 
-def mark_deleted(session: Session, source_id: int, task_ids: Sequence[int]) -> dict[int, str | None]:
-    """The utterance ids of those that were live, with their external ids."""
+def mark_deleted(session: Session, source_id: int, task_ids: Sequence[int]) -> set[int]:
+    """The utterances that they were."""
     gone = session.execute(
         update(SourceTaskRow)
         .where(SourceTaskRow.source_id == source_id, among(SourceTaskRow.task_id, task_ids))
         .where(SourceTaskRow.state != "deleted")
         .values(state="deleted")
-        .returning(SourceTaskRow.utterance_id, SourceTaskRow.external_id)
+        .returning(SourceTaskRow.utterance_id)
     )
-    return {row.utterance_id: row.external_id for row in gone if row.utterance_id is not None}
+    return {row.utterance_id for row in gone if row.utterance_id is not None}
 
 
-def rejected_ids(session: Session, source_id: int, external_ids: Iterable[str]) -> list[int]:
-    """The rejected tasks that claim one of these ids: they may have it now."""
+def claimants(session: Session, source_id: int) -> list[int]:
+    """The rejected tasks that claimed an id which no task has now."""
+    other = aliased(SourceTaskRow)
+    taken = exists().where(
+        other.source_id == source_id, other.state == "live", other.external_id == SourceTaskRow.external_id
+    )
     query = select(SourceTaskRow.task_id).where(
         SourceTaskRow.source_id == source_id,
         SourceTaskRow.state == "rejected",
-        SourceTaskRow.external_id == any_(literal(list(external_ids), ARRAY(Text))),
+        SourceTaskRow.external_id.is_not(None),
+        ~taken,
     )
     return list(session.scalars(query.order_by(SourceTaskRow.task_id)))
 

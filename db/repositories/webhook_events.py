@@ -29,6 +29,13 @@ def take(session: Session, event_id: int) -> WebhookEventRow | None:
     ).one_or_none()
 
 
+def project_of(session: Session, event_id: int) -> int | None:
+    """The project that an unhandled event is about."""
+    return session.scalar(
+        select(PROJECT_ID).where(WebhookEventRow.id == event_id, WebhookEventRow.handled_at.is_(None))
+    )
+
+
 def unhandled_projects(session: Session) -> set[int | None]:
     """The projects that unhandled events name; None stands for those that name none."""
     return set(session.scalars(select(PROJECT_ID).where(WebhookEventRow.handled_at.is_(None)).distinct()))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, and_, case, func, select, true, tuple_, update
 from sqlalchemy.orm import Session
 
 from db.models import AnnotationRow, SourceRow, SourceTaskRow, UtteranceRevision, UtteranceRow
+from db.repositories.ids import among
 
+# No review was made then: whoever begins to write sets it, so that the task is due until somebody has ended.
+BEGUN = datetime(1970, 1, 1, tzinfo=UTC)
 # Whose word counts: who was asked because others disagreed, then who was asked first.
 WEIGHTS = {"adjudication": 0, "review": 1}
 
@@ -18,7 +21,8 @@ WEIGHTS = {"adjudication": 0, "review": 1}
 class Due(NamedTuple):
     """A source task whose utterance was reviewed since it was last dealt with, or whose review was taken back.
 
-    The review is None when none stands for the text as it is now. `written` is what the task carries of ours.
+    The review is None when none stands for the text as it is now. `written` is what the task carries of ours;
+    `is_begun`: something was being written when somebody died.
     """
 
     task_id: int
@@ -26,6 +30,7 @@ class Due(NamedTuple):
     written: dict[str, Any] | None
     annotation_id: int | None
     writes: int
+    is_begun: bool
     review_id: int | None
     review_at: datetime | None
     verdict: str | None
@@ -70,6 +75,14 @@ def sources_with_due(session: Session, instance: str) -> list[int]:
 def count_due(session: Session, source_id: int) -> int:
     query = _due().where(SourceTaskRow.source_id == source_id).with_only_columns(func.count())
     return session.scalar(query) or 0
+
+
+def begin(session: Session, source_id: int, task_ids: Sequence[int]) -> None:
+    session.execute(
+        update(SourceTaskRow)
+        .where(SourceTaskRow.source_id == source_id, among(SourceTaskRow.task_id, task_ids))
+        .values(review_id=None, review_at=BEGUN)
+    )
 
 
 def record(session: Session, source_id: int, dealt: Sequence[Dealt]) -> None:
@@ -118,7 +131,7 @@ def _due() -> Select[Any]:
     return (
         select(
             SourceTaskRow.task_id, UtteranceRow.text, SourceTaskRow.written, SourceTaskRow.annotation_id,
-            SourceTaskRow.writes, word,
+            SourceTaskRow.writes, SourceTaskRow.review_at.is_not_distinct_from(BEGUN), word,
         )
         .join(reviewed, reviewed.c.utterance_id == SourceTaskRow.utterance_id)
         .join(UtteranceRow, UtteranceRow.id == SourceTaskRow.utterance_id)

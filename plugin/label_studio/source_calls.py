@@ -27,7 +27,7 @@ Json = Mapping[str, Any]
 # Each column costs Label Studio time: predictions as much as all the rest of a task.
 TASK_FIELDS = "id,data,meta,created_at,updated_at"
 # What is not named is left out of the annotations as well.
-WORK_FIELDS = f"{TASK_FIELDS},predictions,draft_exists,annotations,parent_prediction,was_cancelled,updated_by"
+WORK_FIELDS = f"{TASK_FIELDS},predictions,draft_exists,annotations,result,parent_prediction,was_cancelled,updated_by"
 WORK_PAGE = 200
 IDS_PAGE = 5000
 

@@ -35,17 +35,25 @@ class SourceGlance:
 
 
 @dataclass(frozen=True, slots=True)
+class OurAnnotation:
+    """`version` of the prediction that it was made of; empty when that is gone."""
+
+    version: str
+    result: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SourceWork:
     """What was done to a task.
 
-    ours        our predictions' annotations: id of the annotation -> model version of its prediction
+    ours        our annotations by their id, which nobody has changed
     predicted   the versions of our predictions on it
     by_people   the annotations that are none of ours, or that somebody has changed since; skips do not count
     has_draft   somebody is at work on it
     """
 
     task: SourceTask
-    ours: Mapping[int, str]
+    ours: Mapping[int, OurAnnotation]
     predicted: frozenset[str]
     by_people: frozenset[int]
     has_draft: bool
@@ -85,7 +93,7 @@ def parse_source_work(task: Json, known: Collection[int]) -> SourceWork:
             annotation_id, parent = int(annotation["id"]), annotation["parent_prediction"]
             is_ours = annotation_id in known or parent in versions
             if is_ours and annotation["updated_by"] is None:
-                ours[annotation_id] = versions.get(parent, "")
+                ours[annotation_id] = OurAnnotation(versions.get(parent, ""), tuple(annotation["result"]))
             elif not annotation["was_cancelled"]:
                 by_people.add(annotation_id)
         has_draft = bool(task["draft_exists"])

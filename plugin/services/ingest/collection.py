@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from db.repositories import annotations as annotation_rows
 from db.repositories import polls, utterances, webhook_events
 from db.repositories import queues as queue_rows
+from db.repositories import sources as source_rows
 from db.repositories.annotations import Reviewed
 from db.repositories.polls import TaskPlace
 from db.repositories.utterances import Understood
@@ -133,7 +134,7 @@ def projects_to_reconcile(session: Session, instance: str) -> list[int]:
     known = set(polls.project_ids(session, instance))
     now = polls.clock(session)
     reported = webhook_events.unhandled_projects(session)
-    for project_id in reported - known:
+    for project_id in reported - known - source_rows.attached_projects(session, instance):
         webhook_events.mark_project_handled(session, project_id, now, no_queue(project_id))
     due = polls.project_ids(session, instance, not_polled_for=POLL_EVERY)
     return sorted({*due, *(known & reported)})

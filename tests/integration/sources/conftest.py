@@ -1,15 +1,29 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Protocol
 
 import httpx
 import pytest
+from sqlalchemy import Connection, select
+from sqlalchemy.orm import Session
 
+from db.models import SourceRow, SourceTaskRow, UtteranceRow
+from db.repositories import annotations as annotation_rows
+from db.repositories import polls
+from db.repositories import sources as source_rows
+from db.repositories.annotations import Reviewed
+from db.session import TransactionMaker
 from plugin.label_studio.client import SdkLabelStudio
 from plugin.label_studio.protocol import LabelStudio
+from plugin.records import Hypothesis
+from plugin.services import sources
+from plugin.services.ingest.intake import slot_lists
+from plugin.services.sources import Polled, WrittenBack
 from plugin.stack import accounts
 from tests.fakes.label_studio import FakeClient, FakeLabelStudio
 from tests.servers import LabelStudioServer
@@ -162,3 +176,100 @@ class Bearer(httpx.Auth):
 def studio(request: pytest.FixtureRequest) -> Studio:
     found: Studio = request.getfixturevalue(f"{request.param}_studio")
     return found
+
+
+NUMBERS = itertools.count(10**6)
+OVERLAP = timedelta(minutes=5)
+MAPS = ("text=data.utterance", "locale=data.lang", "domain=data.domain", "intent=data.intent")
+SLOTS = "slots=data.slots"
+PLAY = {"lang": "en-US", "domain": "music", "intent": "music_play", "slots": []}
+
+
+@pytest.fixture
+def transaction(connection: Connection) -> TransactionMaker:
+    """Commits end in an outer transaction that is rolled back."""
+
+    @contextmanager
+    def begin() -> Iterator[Session]:
+        with (
+            Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    return begin
+
+
+@dataclass
+class House:
+    """Our side: the database, and what the services make of a Label Studio."""
+
+    transaction: TransactionMaker
+    client: LabelStudio
+    instance: str = "main"
+
+    def attach(
+        self, project_id: int, *maps: str, write_back: str | None = None, name: str | None = None, **controls: str
+    ) -> int:
+        """The source's id."""
+        given = [f"{part}={control}" for part, control in controls.items()]
+        asked = sources.Asked(project_id, maps or (*MAPS, SLOTS), write_back, given, name)
+        trial = sources.try_out(self.transaction, self.client, self.instance, asked, everything=False)
+        with self.transaction() as session:
+            return sources.attach(session, self.instance, project_id, trial).id
+
+    def poll(self, source_id: int, *, force: bool = True) -> Polled:
+        return sources.poll(self.transaction, self.client, self.instance, source_id, overlap=OVERLAP, force=force)
+
+    def write_back(self, source_id: int) -> WrittenBack:
+        return sources.write_back(self.transaction, self.client, self.instance, source_id)
+
+    def row(self, source_id: int) -> SourceRow:
+        with self.transaction() as session:
+            found = source_rows.get(session, source_id)
+            assert found is not None
+            return found
+
+    def utterances(self, source_id: int) -> dict[str, UtteranceRow]:
+        """By external id."""
+        with self.transaction() as session:
+            query = select(UtteranceRow).where(UtteranceRow.source == self.row(source_id).name)
+            return {row.external_id: row for row in session.scalars(query.order_by(UtteranceRow.id))}
+
+    def tasks(self, source_id: int) -> dict[int, SourceTaskRow]:
+        with self.transaction() as session:
+            query = select(SourceTaskRow).where(SourceTaskRow.source_id == source_id)
+            return {row.task_id: row for row in session.scalars(query.order_by(SourceTaskRow.task_id))}
+
+    def review(
+        self, source_id: int, task_id: int, verdict: str = "fix", said: Hypothesis | None = None, annotation_id: int = 0
+    ) -> int:
+        """What a person said in our queue; the same annotation again is its newer version."""
+        with self.transaction() as session:
+            utterance = session.get_one(UtteranceRow, self.tasks(source_id)[task_id].utterance_id)
+            now = polls.clock(session)
+            review = Reviewed(
+                utterance_id=utterance.id, revision=utterance.revision, annotation_id=annotation_id or next(NUMBERS),
+                task_id=10**6 + task_id, verdict=verdict, domain=said.domain if said else None,
+                intent=said.intent if said else None, slots=slot_lists(said) if said else (),
+                reject_reason="other" if said is None else None, annotator="ann@example.org", lead_time_s=2.0,
+                shown_blind=False, note="", created_at=now,
+                updated_at=now,
+            )  # fmt: skip
+            written = annotation_rows.put_reviews(session, self.instance, [review])
+            assert written.new + written.updated == 1
+            return review.annotation_id
+
+    def withdraw(self, task_id: int) -> None:
+        with self.transaction() as session:
+            assert annotation_rows.withdraw(session, self.instance, [10**6 + task_id], [])
+
+
+@pytest.fixture
+def house(transaction: TransactionMaker, studio: Studio) -> House:
+    return House(transaction, studio.client)
+
+
+@pytest.fixture
+def fake_house(transaction: TransactionMaker, fake_studio: Studio) -> House:
+    return House(transaction, fake_studio.client)

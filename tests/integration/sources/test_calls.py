@@ -79,11 +79,12 @@ def test_predictions_become_annotations_in_bulk_and_never_twice(studio: Studio) 
     for _ in range(2):
         studio.client.annotate_from_predictions(project, ids[:2], ["assay-review"])
     work = studio.client.source_work(project, ids, [])
-    assert [list(work[task_id].ours.values()) for task_id in ids] == [["assay-review"], ["assay-review"], []]
+    versions = [[ours.version for ours in work[task_id].ours.values()] for task_id in ids]
+    assert versions == [["assay-review"], ["assay-review"], []]
     assert [work[task_id].by_people for task_id in ids] == [frozenset()] * 3
     assert [work[task_id].predicted for task_id in ids] == [{"assay-review"}, {"assay-review"}, frozenset()]
-    made = studio.hands.task(ids[0])["annotations"]
-    assert [annotation["result"][0]["value"] for annotation in made] == [{"choices": ["music"]}]
+    [ours] = work[ids[0]].ours.values()
+    assert [(region["from_name"], region["value"]) for region in ours.result] == [("domain", {"choices": ["music"]})]
 
 
 def test_annotations_outlive_the_predictions_they_were_made_of(studio: Studio) -> None:
@@ -96,7 +97,8 @@ def test_annotations_outlive_the_predictions_they_were_made_of(studio: Studio) -
     studio.client.drop_predictions(project, "assay-review")
     after = studio.client.source_glance(project)
     assert (after.predictions, after.newest) == (before.predictions - 2, before.newest)
-    assert studio.client.source_work(project, ids, [ours])[ids[0]].ours == {ours: ""}
+    still = studio.client.source_work(project, ids, [ours])[ids[0]].ours
+    assert [(id_, annotation.version) for id_, annotation in still.items()] == [(ours, "")]
     assert studio.client.source_work(project, ids, [])[ids[0]].by_people == {ours}
     studio.client.delete_annotation(ours)
     assert studio.client.source_work(project, ids, [ours])[ids[0]].ours == {}
