@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from plugin.services import queues, selection, tidying
+from plugin.services import marks, queues, selection, tidying
 from plugin.wiring import get_wiring
 from tasks.app import POLICY, app
 
@@ -29,15 +29,27 @@ def tidy(queue_id: int) -> None:
     get_wiring().tidy(queue_id)
 
 
+@app.task(name="selection.mark", **POLICY)
+def mark(queue_id: int) -> None:
+    """Say in a queue's columns what its reviews came to; twice equals once."""
+    wiring = get_wiring()
+    marks.mark(wiring.transaction, wiring.label_studio, wiring.instance, queue_id)
+
+
 @app.task(name="selection.sweep", **POLICY)
 def sweep() -> None:
-    """Find what a lost message, or an absent Label Studio, left unpublished, and what is to be tidied up."""
+    """Find what a lost message, or an absent Label Studio, left unpublished, what is to be tidied up, and the columns
+    that reviews have outdated.
+    """
     send_dirty()
     wiring = get_wiring()
     with wiring.transaction() as session:
-        queue_ids = tidying.untidy(session, wiring.instance, datetime.now(UTC))
-    for queue_id in queue_ids:
+        untidy = tidying.untidy(session, wiring.instance, datetime.now(UTC))
+        unmarked = marks.unmarked(session, wiring.instance)
+    for queue_id in untidy:
         wiring.send("selection.tidy", queue_id)
+    for queue_id in unmarked:
+        wiring.send("selection.mark", queue_id)
 
 
 def send_dirty() -> None:

@@ -29,10 +29,10 @@ from plugin.label_studio.payloads import (
     parse_present,
     parse_task,
 )
-from plugin.label_studio.queues import TABS, tab_data
 from plugin.label_studio.rework_calls import ReworkCalls
 from plugin.label_studio.screen import has_marker
 from plugin.label_studio.source_calls import SourceCalls, updated_filter
+from plugin.label_studio.tabs import TABS, tab_data
 
 Json = Mapping[str, Any]
 

@@ -43,47 +43,6 @@ class QueueTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Tab:
-    """A tab of the Data Manager, for looking: *Label Tasks As Displayed* takes no locks."""
-
-    title: str
-    ordering: str
-    reviewed: bool
-
-
-TABS = (
-    Tab("Queue order", "tasks:predictions_score", reviewed=False),
-    Tab("Reviewed", "-tasks:completed_at", reviewed=True),
-)
-
-
-HIDDEN_COLUMNS = tuple(
-    f"tasks:{column}"
-    for column in (
-        *("inner_id", "annotations_results", "annotations_ids", "predictions_score", "predictions_results"),
-        *("predictions_model_versions", "total_predictions", "file_upload", "storage_filename", "created_at"),
-        *("updated_at", "updated_by", "avg_lead_time", "draft_exists", "data.utterance_id"),
-    )
-)
-
-
-def tab_data(tab: Tab) -> dict[str, Any]:
-    reviewed = {
-        "filter": "filter:tasks:total_annotations",
-        "operator": "greater" if tab.reviewed else "equal",
-        "type": "Number",
-        "value": 0,
-    }
-    return {
-        "title": tab.title,
-        "type": "list",
-        "ordering": [tab.ordering],
-        "filters": {"conjunction": "and", "items": [reviewed]},
-        "hiddenColumns": {"explore": list(HIDDEN_COLUMNS), "labeling": list(HIDDEN_COLUMNS)},
-    }
-
-
-@dataclass(frozen=True, slots=True)
 class MetricLine:
     """A rate and its confidence interval, as fractions."""
 

@@ -12,7 +12,7 @@ from plugin.label_studio.client import UNRESOLVED
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.inspection import WEBHOOK_ACTIONS, webhook_settings
 from plugin.label_studio.payloads import Hook, ServerFacts, parse_hook
-from plugin.label_studio.queues import TABS
+from plugin.label_studio.tabs import TABS
 
 if TYPE_CHECKING:
     from tests.fakes.label_studio import FakeLabelStudio

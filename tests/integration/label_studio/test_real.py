@@ -17,7 +17,8 @@ from plugin.label_studio.client import SdkLabelStudio
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.inspection import SECRET_HEADER
 from plugin.label_studio.payloads import parse_webhook
-from plugin.label_studio.queues import TABS, prediction_json, task_json
+from plugin.label_studio.queues import prediction_json, task_json
+from plugin.label_studio.tabs import TABS
 from plugin.services.tidying import remove_strays
 from plugin.stack import accounts
 from tests.integration.label_studio.conftest import LABELS, Site, queue_tasks

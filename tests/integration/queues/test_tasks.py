@@ -14,6 +14,7 @@ from db.models import Queue, QueueTask
 from db.repositories import selections
 from db.session import advisory_lock
 from plugin.label_studio.errors import LabelStudioError
+from plugin.label_studio.queues import label_regions
 from tests.fakes.label_studio import FakeClient, FakeLabelStudio
 from tests.integration.ingest.conftest import Recorder
 from tests.integration.queues.conftest import fill_pool
@@ -122,6 +123,26 @@ def test_idempotent_sweep(wiring: Recorder, queue_ids: list[int]) -> None:
     with wiring.transaction() as session:
         session.execute(update(Queue).values(published_at=Queue.published_at - timedelta(hours=2)))
     assert sent_by_sweep(wiring) == []
+
+
+def test_idempotent_mark(wiring: Recorder, server: FakeLabelStudio, queue_ids: list[int]) -> None:
+    for queue_id in queue_ids:
+        tasks.selection.publish(queue_id)
+    assert ("selection.mark", queue_ids[0]) not in sent_by_sweep(wiring)
+    with wiring.transaction() as session:
+        project_id = session.get_one(Queue, queue_ids[0]).project_id
+    assert project_id is not None
+    annotator = server.client("ann@example.org")
+    task = annotator.next_task(project_id)
+    assert task is not None
+    assert task.shown is not None
+    annotator.submit_annotation(task.task_id, label_regions(task.shown, task.text))
+    wiring.reconcile(project_id, wait=True, force=True)
+    assert ("selection.mark", queue_ids[0]) in sent_by_sweep(wiring)
+    for _ in range(2):
+        tasks.selection.mark(queue_ids[0])
+        assert server.project(project_id).tasks[task.task_id]["data"]["review"] == "accepted"
+        assert ("selection.mark", queue_ids[0]) not in sent_by_sweep(wiring)
 
 
 def test_a_sweep_speaks_to_no_label_studio(wiring: Recorder, queue_ids: list[int]) -> None:
