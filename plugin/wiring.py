@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from db.session import TransactionMaker, advisory_lock, make_engine, transaction_maker
 from plugin.label_studio.protocol import LabelStudio
+from plugin.services.agreement import is_of_reviews, publish_opinions, rework
 from plugin.services.ingest import Collected, reconcile
 from plugin.services.queues import Published, Webhook, publish
 from plugin.services.sources import Polled, WrittenBack, poll, write_back
@@ -76,13 +77,16 @@ class Wiring:
         with advisory_lock(self.engine, f"publish:{queue_id}", wait=wait) as held:
             if not held:
                 return None
+            with self.transaction() as session:
+                publish_it = publish if is_of_reviews(session, queue_id) else publish_opinions
             now = datetime.now(UTC)
-            return publish(self.transaction, self.label_studio, self.instance, queue_id, now, self.webhook)
+            return publish_it(self.transaction, self.label_studio, self.instance, queue_id, now, self.webhook)
 
     def tidy(self, queue_id: int) -> None:
-        """Delete what a queue should not hold, unless it is being published."""
+        """Delete what a queue should not hold, and serve again what is to be, unless it is being published."""
         with advisory_lock(self.engine, f"publish:{queue_id}", wait=False) as held:
             if held:
+                rework(self.transaction, self.label_studio, self.instance, queue_id)
                 tidy(self.transaction, self.label_studio, self.instance, queue_id)
 
     def reconcile(self, project_id: int, *, wait: bool, force: bool = False) -> Collected | None:

@@ -22,8 +22,15 @@ def webhook_event(event_id: int) -> None:
 
 @app.task(name="ingest.reconcile", **POLICY)
 def reconcile(project_id: int) -> None:
-    """Collect what has changed in a project; twice equals once."""
-    get_wiring().reconcile(project_id, wait=False)
+    """Collect what has changed in a project, and have Label Studio told what follows; twice equals once."""
+    wiring = get_wiring()
+    collected = wiring.reconcile(project_id, wait=False)
+    if collected is None:
+        return
+    for queue_id in sorted(collected.follow_up.to_publish):
+        wiring.send("selection.publish", queue_id)
+    for queue_id in sorted(collected.follow_up.to_tidy):
+        wiring.send("selection.tidy", queue_id)
 
 
 @app.task(name="ingest.sweep", **POLICY)

@@ -124,11 +124,11 @@ def plan(session: Session, queue_id: int, rows: Iterable[Mapping[str, Any]]) -> 
         )
 
 
-def set_state(session: Session, queue_id: int, utterance_ids: Collection[int], state: str) -> None:
+def set_state(session: Session, queue_id: int, utterance_ids: Collection[int], state: str, *, was: str) -> None:
     session.execute(
         update(QueueTask)
         .where(QueueTask.queue_id == queue_id, among(QueueTask.utterance_id, utterance_ids))
-        .where(QueueTask.state != state)
+        .where(QueueTask.state == was)
         .values(state=state, state_since=func.clock_timestamp())
     )
 
@@ -162,16 +162,6 @@ def removed_ids(session: Session, queue_id: int) -> set[int]:
 def withdraw(session: Session, answer_ids: Collection[int]) -> None:
     session.execute(
         update(AnnotationRow).where(among(AnnotationRow.id, answer_ids)).values(withdrawn_at=func.clock_timestamp())
-    )
-
-
-def reopen(session: Session, queue_id: int, utterance_ids: Collection[int]) -> None:
-    """Their annotation did not count."""
-    session.execute(
-        update(QueueTask)
-        .where(QueueTask.queue_id == queue_id, among(QueueTask.utterance_id, utterance_ids))
-        .where(QueueTask.state == "annotated")
-        .values(state="published", state_since=func.clock_timestamp())
     )
 
 

@@ -19,6 +19,7 @@ from db.models import Queue, QueueTask
 from db.repositories import queues as queue_rows
 from db.session import TransactionMaker
 from plugin.label_studio.errors import LabelStudioError
+from plugin.label_studio.opinions import name_of
 from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.screen import has_marker, queue_marker
 
@@ -53,7 +54,7 @@ def find_project(transaction: TransactionMaker, label_studio: LabelStudio, queue
         with transaction() as session:
             queue_rows.forget_project(session, queue.id)
         return None
-    if not has_marker(project["label_config"], queue_marker(queue.locale, queue.domain)):
+    if not has_marker(project["label_config"], queue_marker(queue.locale, name_of(queue.kind, queue.domain))):
         raise LookupError(
             f"project {queue.project_id} of Label Studio, {project['title']!r}, is not the queue {queue.locale} "
             f"{queue.domain}: another Label Studio needs another ASSAY_LABEL_STUDIO_INSTANCE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, select
@@ -65,7 +66,9 @@ def planned_items(session: Session, selection: SelectionRow, domain: str) -> lis
     return [PlannedItem._make(row) for row in session.execute(query)]
 
 
-def open_items(session: Session, queue_id: int, version_id: int) -> dict[int, PlannedItem]:
+def open_items(
+    session: Session, queue_id: int, version_id: int, states: Sequence[str] = ("published", "leaving")
+) -> dict[int, PlannedItem]:
     """What the open tasks of a queue show, by utterance: a record that was revised since, as it was then."""
     earlier = (UtteranceRevision.utterance_id == QueueTask.utterance_id) & (
         UtteranceRevision.revision == QueueTask.revision
@@ -77,7 +80,7 @@ def open_items(session: Session, queue_id: int, version_id: int) -> dict[int, Pl
         .outerjoin(UtteranceRevision, earlier)
         .outerjoin(Feature, _said_of(Feature, QueueTask.utterance_id, QueueTask.revision, version_id))
         .outerjoin(Score, _said_of(Score, QueueTask.utterance_id, QueueTask.revision, version_id))
-        .where(QueueTask.queue_id == queue_id, QueueTask.state.in_(["published", "leaving"]))
+        .where(QueueTask.queue_id == queue_id, QueueTask.state.in_(states))
     )
     items: dict[int, PlannedItem] = {}
     for *columns, revision, content in session.execute(query):

@@ -10,7 +10,7 @@ from sqlalchemy import exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db.models import Queue, QueueTask, SelectionRow
+from db.models import Queue, QueueTask, Rework, SelectionRow
 
 REVIEW = "review"
 IN_ORDER = (Queue.locale, Queue.kind != REVIEW, Queue.kind.desc(), Queue.domain)
@@ -57,10 +57,13 @@ def dirty_ids(session: Session, instance: str) -> list[int]:
 
 
 def untidy_ids(session: Session, instance: str, published_since: datetime) -> list[int]:
-    """Queues with leaving tasks, and those into which an import may still be going on."""
+    """Queues with tasks that leave, or are to be served again, and those into which an import may still be going on."""
     leaving = exists().where(QueueTask.queue_id == Queue.id, QueueTask.state == "leaving")
+    again = exists().where(Rework.queue_id == Queue.id, Rework.taken_back_at.is_(None), ~Rework.stays)
     query = select(Queue.id).where(Queue.instance == instance, Queue.project_id.is_not(None))
-    return list(session.scalars(query.where(leaving | (Queue.published_at > published_since)).order_by(Queue.id)))
+    return list(
+        session.scalars(query.where(leaving | again | (Queue.published_at > published_since)).order_by(Queue.id))
+    )
 
 
 def set_dirty(session: Session, queue_id: int) -> None:

@@ -16,17 +16,20 @@ from typing import Protocol
 
 from sqlalchemy.orm import Session
 
+from db.models import Queue
 from db.repositories import annotations as annotation_rows
 from db.repositories import polls, utterances, webhook_events
 from db.repositories import queues as queue_rows
 from db.repositories import sources as source_rows
 from db.repositories.annotations import Reviewed
+from db.repositories.opinions import ADJUDICATION
 from db.repositories.polls import TaskPlace
 from db.repositories.utterances import Understood
 from db.session import TransactionMaker
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.payloads import Glance, PayloadError, TaskState, WebhookEvent
 from plugin.records import Hypothesis, Review, Slot, Verdict
+from plugin.services.agreement import FollowUp, follow
 from plugin.services.ingest.intake import slot_lists
 
 log = logging.getLogger(__name__)
@@ -38,6 +41,7 @@ ROUNDS = 5
 NOT_FOUND = 404
 ACTION = re.compile(r"[A-Z_]{1,64}")
 LARGEST_ID = 2**63 - 1
+NOTHING = FollowUp()
 
 
 class ReviewSource(Protocol):
@@ -50,7 +54,9 @@ class ReviewSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a reconciliation found. `problems` are annotations that could not be taken, a sentence each."""
+    """What a reconciliation found. `problems` are annotations that could not be taken, a sentence each; `follow_up`
+    are the queues that have something to tell Label Studio because of it.
+    """
 
     project_id: int
     new: int = 0
@@ -59,6 +65,7 @@ class Collected:
     annotated: int = 0
     removed: int = 0
     problems: tuple[str, ...] = ()
+    follow_up: FollowUp = NOTHING
 
     @property
     def has_news(self) -> bool:
@@ -73,6 +80,7 @@ class Collected:
             self.annotated + other.annotated,
             self.removed + other.removed,
             (*self.problems, *(problem for problem in other.problems if problem not in self.problems)),
+            self.follow_up + other.follow_up,
         )
 
 
@@ -213,7 +221,9 @@ def list_ids(label_studio: ReviewSource, poll: Poll) -> set[int]:
 
 def write(session: Session, instance: str, poll: Poll, listing: Listing) -> Collected:
     """Store what was listed. A deleted annotation is withdrawn; a deleted task's annotations stay: they were made."""
-    rows, problems = to_rows(session, poll.queue_id, listing.states)
+    queue = queue_rows.get(session, poll.queue_id)
+    assert queue is not None
+    rows, problems = to_rows(session, queue, listing.states)
     task_ids = [state.task_id for state in listing.states if state.is_readable]
     written = annotation_rows.put_reviews(session, instance, rows)
     refused = {row.annotation_id for row in written.refused}
@@ -225,11 +235,13 @@ def write(session: Session, instance: str, poll: Poll, listing: Listing) -> Coll
     )
     polls.reopen(session, poll.queue_id, instance, withdrawn)
     removed = 0 if listing.present is None else remove_gone(session, poll, listing.present)
+    follow_up = follow(session, queue, listing.states, withdrawn)
     if listing.until is not None:
         queue_rows.set_collected_until(session, poll.queue_id, listing.until)
     polls.set_polled(session, poll.queue_id, poll.started_at)
     webhook_events.mark_project_handled(session, poll.project_id, poll.started_at)
-    return Collected(poll.project_id, written.new, written.updated, len(withdrawn), annotated, removed, tuple(problems))
+    counts = (written.new, written.updated, len(withdrawn), annotated, removed)
+    return Collected(poll.project_id, *counts, tuple(problems), follow_up)
 
 
 def remove_gone(session: Session, poll: Poll, present: set[int]) -> int:
@@ -238,9 +250,9 @@ def remove_gone(session: Session, poll: Poll, present: set[int]) -> int:
     return removed
 
 
-def to_rows(session: Session, queue_id: int, states: list[TaskState]) -> tuple[list[Reviewed], list[str]]:
+def to_rows(session: Session, queue: Queue, states: list[TaskState]) -> tuple[list[Reviewed], list[str]]:
     """Each review at the revision that its task shows; what our queue does not know is told by `data.utterance_id`."""
-    places = polls.places(session, queue_id, [state.task_id for state in states])
+    places = polls.places(session, queue.id, [state.task_id for state in states])
     strange = {review.utterance_id for state in states if state.task_id not in places for review in state.reviews}
     revisions = utterances.revisions(session, strange) if strange else {}
     found: list[tuple[Review, TaskPlace]] = []
@@ -255,13 +267,16 @@ def to_rows(session: Session, queue_id: int, states: list[TaskState]) -> tuple[l
                 problems.append(f"annotation {review.annotation_id}: there is no utterance {review.utterance_id}")
             else:
                 found.append((review, place))
-    blind = {place for review, place in found if review.shown_blind and review.label is not None}
-    understood = utterances.hypotheses(session, blind) if blind else {}
-    return [to_row(with_verdict(review, understood.get(place)), place) for review, place in found], problems
+    compared = {place for review, place in found if review.label and (review.shown_blind or queue.kind == ADJUDICATION)}
+    understood = utterances.hypotheses(session, compared) if compared else {}
+    reviews = [(with_verdict(review, understood.get(place)), place) for review, place in found]
+    return [to_row(review, place, queue.kind) for review, place in reviews], problems
 
 
 def with_verdict(review: Review, understood: Understood | None) -> Review:
-    """Of what was shown blind, the verdict on what would have been filled in; None: nothing to compare with."""
+    """Of what was shown blind, or with two answers, the verdict on what the assistant understood; None: nothing to
+    compare with.
+    """
     if understood is None or understood.domain is None or understood.intent is None:
         return review
     slots = tuple(sorted(Slot(start, end, label) for start, end, label in understood.slots))
@@ -269,7 +284,7 @@ def with_verdict(review: Review, understood: Understood | None) -> Review:
     return replace(review, verdict=Verdict.ACCEPT if same else Verdict.FIX)
 
 
-def to_row(review: Review, place: TaskPlace) -> Reviewed:
+def to_row(review: Review, place: TaskPlace, kind: str) -> Reviewed:
     said = review.label
     return Reviewed(
         utterance_id=place.utterance_id,
@@ -287,6 +302,7 @@ def to_row(review: Review, place: TaskPlace) -> Reviewed:
         note=review.note,
         created_at=review.created_at,
         updated_at=review.updated_at,
+        kind=kind,
     )
 
 

@@ -87,7 +87,9 @@ def test_an_annotation_that_was_changed_or_deleted(desk: Desk) -> None:
 def test_a_skipped_task_is_no_review(desk: Desk) -> None:
     desk.publish(1)
     desk.annotator.submit_annotation(desk.task_ids[0], [], skipped=True)
-    assert reconcile(desk) == Collected(desk.project_id)
+    collected = reconcile(desk)
+    assert not collected.has_news
+    assert collected.follow_up.to_tidy == {desk.queue_id}  # it is to be served again, last
     assert desk.state(0) == "published"
 
 
