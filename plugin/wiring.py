@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from typing import Any
@@ -15,10 +16,14 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from db.session import TransactionMaker, advisory_lock, make_engine, transaction_maker
+from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.protocol import LabelStudio
+from plugin.label_studio.queues import BY_SCORE
+from plugin.services import watching
 from plugin.services.agreement import is_of_reviews, publish_opinions, rework
 from plugin.services.ingest import Collected, reconcile
 from plugin.services.queues import Published, Webhook, publish
+from plugin.services.serving import Trial, known_or_tried, try_and_remember
 from plugin.services.sources import Polled, WrittenBack, poll, write_back
 from plugin.services.tidying import tidy
 from plugin.settings import Settings, SettingsError, get_settings
@@ -26,11 +31,13 @@ from plugin.settings import Settings, SettingsError, get_settings
 log = logging.getLogger(__name__)
 
 BROKER_SECONDS = 2
+VERSION_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class Wiring:
     settings: Settings
+    _trials: list[tuple[float, Trial]] = field(default_factory=list, compare=False, repr=False)
 
     @cached_property
     def engine(self) -> Engine:
@@ -95,9 +102,42 @@ class Wiring:
             if not held:
                 return None
             overlap = timedelta(seconds=self.settings.reconcile_overlap_seconds)
-            return reconcile(
+            found = reconcile(
                 self.transaction, self.label_studio, self.instance, project_id, overlap=overlap, force=force
             )
+        self.watch(project_id, force=force)
+        return found
+
+    def watch(self, project_id: int, *, force: bool = False) -> None:
+        """Put back what somebody changed in a queue's project, now and then, unless it is being published."""
+        with self.transaction() as session:
+            queue_id = watching.due(session, self.instance, project_id, force=force)
+        if queue_id is None:
+            return
+        with advisory_lock(self.engine, f"publish:{queue_id}", wait=False) as held:
+            if held:
+                watching.watch(self.transaction, self.label_studio, self.instance, queue_id)
+
+    def trial(self, *, anew: bool = False) -> Trial:
+        """How this Label Studio serves its queues, tried once a version and asked for its version now and then."""
+        if not anew and self._trials and time.monotonic() - self._trials[-1][0] < VERSION_SECONDS:
+            return self._trials[-1][1]
+        version = self.label_studio.version()
+        with advisory_lock(self.engine, f"trial:{self.instance}", wait=True):
+            run = try_and_remember if anew else known_or_tried
+            trial = run(self.transaction, self.label_studio, self.instance, version)
+        self._trials[:] = [(time.monotonic(), trial)]
+        return trial
+
+    def sampling(self) -> str:
+        """What keeps the planned order there; the usual where we may not try."""
+        try:
+            return self.trial().sampling
+        except LabelStudioError as error:
+            if error.may_pass:
+                raise
+            log.warning("how Label Studio serves was not tried: %s", error)
+            return BY_SCORE
 
     def poll_source(self, source_id: int, *, wait: bool, force: bool = False) -> Polled | None:
         """Read an attached project, one process at a time; without `wait`, leave it to whoever does it now."""

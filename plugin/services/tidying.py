@@ -16,12 +16,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.models import Queue, QueueTask
+from db.repositories import queue_settings
 from db.repositories import queues as queue_rows
 from db.session import TransactionMaker
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.opinions import name_of
 from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.screen import has_marker, queue_marker
+from plugin.services.watching import is_same
 
 # Label Studio's own servers, and those before it, end a request long before.
 LONGEST_IMPORT = timedelta(hours=1)
@@ -53,8 +55,10 @@ def find_project(transaction: TransactionMaker, label_studio: LabelStudio, queue
         log.warning("the project %d of %s %s is gone: a new one is made", queue.project_id, queue.locale, queue.domain)
         with transaction() as session:
             queue_rows.forget_project(session, queue.id)
+            queue_settings.forget(session, queue.id)
         return None
-    if not has_marker(project["label_config"], queue_marker(queue.locale, name_of(queue.kind, queue.domain))):
+    marker = queue_marker(queue.locale, name_of(queue.kind, queue.domain))
+    if not has_marker(project["label_config"], marker) and not is_same(project, queue):
         raise LookupError(
             f"project {queue.project_id} of Label Studio, {project['title']!r}, is not the queue {queue.locale} "
             f"{queue.domain}: another Label Studio needs another ASSAY_LABEL_STUDIO_INSTANCE"

@@ -20,13 +20,14 @@ from db.session import TransactionMaker
 from plugin.label_studio.checking import check_tasks
 from plugin.label_studio.opinions import name_of, opinion_settings
 from plugin.label_studio.protocol import LabelStudio
-from plugin.label_studio.queues import QueueTask, task_json
+from plugin.label_studio.queues import BY_SCORE, QueueTask, task_json
 from plugin.label_studio.screen import LabelSet, queue_marker
 from plugin.services.agreement.cases import Case, read_cases
 from plugin.services.agreement.settling import settle
 from plugin.services.agreement.showing import read_labels, read_shown
 from plugin.services.queues.publishing import Published, Webhook, ask_for_news
 from plugin.services.tidying import find_project, queue_of, remove_strays
+from plugin.services.watching import set_up
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def publish_opinions(
     queue_id: int,
     now: datetime,
     webhook: Webhook | None = None,
+    sampling: str = BY_SCORE,
 ) -> Published | None:
     """Import what is planned for a queue of second opinions or of adjudication; None when there is nothing."""
     with transaction() as session:
@@ -60,7 +62,7 @@ def publish_opinions(
         plan = read_plan(session, queue_id)
     task_ids: dict[int, int] = {}
     if plan.new:
-        task_ids = send(transaction, label_studio, plan, webhook)
+        task_ids = send(transaction, label_studio, plan, webhook, sampling)
     with transaction() as session:
         opinions.set_published(session, queue_id, task_ids, now)
     return Published(queue_id, len(plan.new), 0, 0) if plan.new else None
@@ -89,10 +91,10 @@ def reviewers(case: Case) -> list[str]:
 
 
 def send(
-    transaction: TransactionMaker, label_studio: LabelStudio, plan: Plan, webhook: Webhook | None
+    transaction: TransactionMaker, label_studio: LabelStudio, plan: Plan, webhook: Webhook | None, sampling: str
 ) -> dict[int, int]:
     """Utterance -> its task."""
-    project_id = ensure_project(transaction, label_studio, plan, webhook)
+    project_id = ensure_project(transaction, label_studio, plan, webhook, sampling)
     ids = label_studio.import_tasks(project_id, [task_json(item, plan.model_version, plan.labels) for item in plan.new])
     for item, task_id in zip(plan.new, ids, strict=True):
         for email in plan.kept_from.get(item.utterance_id, ()):
@@ -107,10 +109,10 @@ def send(
 
 
 def ensure_project(
-    transaction: TransactionMaker, label_studio: LabelStudio, plan: Plan, webhook: Webhook | None
+    transaction: TransactionMaker, label_studio: LabelStudio, plan: Plan, webhook: Webhook | None, sampling: str
 ) -> int:
     queue = plan.queue
-    settings = opinion_settings(queue.kind, queue.locale, plan.labels)
+    settings = opinion_settings(queue.kind, queue.locale, plan.labels, sampling=sampling)
     check_tasks(plan.new, settings["label_config"], plan.labels)
     project_id = queue.project_id
     if project_id is None:
@@ -118,7 +120,7 @@ def ensure_project(
         project_id = label_studio.ensure_project(settings, marker)
         with transaction() as session:
             queue_rows.set_project(session, queue.id, project_id)
-    label_studio.update_project(project_id, **settings)
+    set_up(transaction, label_studio, queue, project_id, settings)
     label_studio.ensure_tabs(project_id)
     if webhook is not None:
         ask_for_news(label_studio, project_id, webhook)

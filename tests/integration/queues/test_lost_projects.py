@@ -68,7 +68,8 @@ def test_a_project_that_is_not_ours_is_left_alone(
     """ASSAY_LABEL_STUDIO_URL has changed, ASSAY_LABEL_STUDIO_INSTANCE has not."""
     project_id = music(session).project_id
     assert project_id is not None
-    server.project(project_id).settings.update(title="Somebody else's", label_config="<View/>")
+    theirs = {"title": "Somebody else's", "label_config": "<View/>", "created_at": "2020-01-01T00:00:00Z"}
+    server.project(project_id).settings.update(theirs)
     with pytest.raises(LookupError, match="ASSAY_LABEL_STUDIO_INSTANCE"):
         queues.publish(transaction, server.client(), INSTANCE, music(session).id, NOW)
     with pytest.raises(LookupError, match="ASSAY_LABEL_STUDIO_INSTANCE"):
