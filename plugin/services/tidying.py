@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -81,6 +81,9 @@ def tidy(transaction: TransactionMaker, label_studio: LabelStudio, instance: str
         return 0
     known = {task.task_id for task in tasks}
     strays = remove_strays(label_studio, project["id"], known) if project["task_number"] != len(known) else 0
+    if queue.importing_since is not None:
+        with transaction() as session:
+            queue_rows.end_old_import(session, queue.id, datetime.now(UTC) - LONGEST_IMPORT)
     leaving = [task for task in tasks if task.state == "leaving"]
     return strays + remove_left(transaction, label_studio, queue, leaving)
 

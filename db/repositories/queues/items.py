@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import Feature, QueueTask, Score, SelectionItemRow, SelectionRow, UtteranceRevision, UtteranceRow
+from db.repositories.ids import among
 
 Column = InstrumentedAttribute[int]
 
@@ -50,20 +51,28 @@ def _said_of(
     return same & (model.model_version_id == version_id)
 
 
-def planned_items(session: Session, selection: SelectionRow, domain: str) -> list[PlannedItem]:
-    """A domain's items in rank order. A record that was revised since is left out until the next round."""
+def planned_items(
+    session: Session, selection: SelectionRow, domain: str, utterance_ids: Collection[int] | None = None
+) -> dict[int, PlannedItem]:
+    """A domain's items, those of the round's extensions too, by utterance; or some of them. What an extension took the
+    place of is left out, and a record that was revised since, until a later stratum takes it.
+    """
     version_id = selection.model_version_id
     same = (UtteranceRow.id == SelectionItemRow.utterance_id) & (UtteranceRow.revision == SelectionItemRow.revision)
     query = (
         select(*_shown_columns())
         .select_from(SelectionItemRow)
+        .join(SelectionRow, SelectionRow.id == SelectionItemRow.selection_id)
         .join(UtteranceRow, same)
         .outerjoin(Feature, _said_of(Feature, UtteranceRow.id, UtteranceRow.revision, version_id))
         .outerjoin(Score, _said_of(Score, UtteranceRow.id, UtteranceRow.revision, version_id))
-        .where(SelectionItemRow.selection_id == selection.id, SelectionItemRow.domain == domain)
-        .order_by(SelectionItemRow.rank)
+        .where(or_(SelectionRow.id == selection.id, SelectionRow.extends_id == selection.id))
+        .where(SelectionItemRow.domain == domain, SelectionItemRow.dropped_by.is_(None))
     )
-    return [PlannedItem._make(row) for row in session.execute(query)]
+    if utterance_ids is not None:
+        query = query.where(among(SelectionItemRow.utterance_id, utterance_ids))
+    found = (PlannedItem._make(row) for row in session.execute(query))
+    return {item.utterance_id: item for item in found}
 
 
 def open_items(

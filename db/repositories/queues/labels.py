@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -47,8 +49,14 @@ def label_sets(session: Session, locale: str) -> tuple[set[tuple[str, str]], set
 
 
 def round_labels(session: Session, selection: SelectionRow) -> tuple[set[tuple[str, str]], set[str]]:
-    """`label_sets` as they were when the round's first queue was published: they are read from the whole pool."""
+    """`label_sets` as they were when the round's first queue was published, as they are read from the whole pool; and
+    what its queues have shown since.
+    """
     if selection.labels is None:
-        intents, slots = label_sets(session, selection.locale)
-        selection.labels = {"intents": sorted(map(list, intents)), "slots": sorted(slots)}
+        put_round_labels(selection, *label_sets(session, selection.locale))
+    assert selection.labels is not None
     return {(domain, intent) for domain, intent in selection.labels["intents"]}, set(selection.labels["slots"])
+
+
+def put_round_labels(selection: SelectionRow, intents: Iterable[tuple[str, str]], slots: Iterable[str]) -> None:
+    selection.labels = {"intents": sorted(map(list, intents)), "slots": sorted(slots)}

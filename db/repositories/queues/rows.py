@@ -60,9 +60,12 @@ def untidy_ids(session: Session, instance: str, published_since: datetime) -> li
     """Queues with tasks that leave, or are to be served again, and those into which an import may still be going on."""
     leaving = exists().where(QueueTask.queue_id == Queue.id, QueueTask.state == "leaving")
     again = exists().where(Rework.queue_id == Queue.id, Rework.taken_back_at.is_(None), ~Rework.stays)
+    doubt = Queue.importing_since.is_not(None)
     query = select(Queue.id).where(Queue.instance == instance, Queue.project_id.is_not(None))
     return list(
-        session.scalars(query.where(leaving | again | (Queue.published_at > published_since)).order_by(Queue.id))
+        session.scalars(
+            query.where(leaving | again | doubt | (Queue.published_at > published_since)).order_by(Queue.id)
+        )
     )
 
 
@@ -76,7 +79,11 @@ def set_project(session: Session, queue_id: int, project_id: int) -> None:
 
 def forget_project(session: Session, queue_id: int) -> None:
     """The project was deleted: what was annotated stays so, the rest is open to be published again."""
-    session.execute(update(Queue).where(Queue.id == queue_id).values(project_id=None, collected_until=None, dirty=True))
+    session.execute(
+        update(Queue)
+        .where(Queue.id == queue_id)
+        .values(project_id=None, order_id=None, importing_since=None, collected_until=None, dirty=True)
+    )
     session.execute(
         update(QueueTask)
         .where(QueueTask.queue_id == queue_id, QueueTask.state != "annotated")

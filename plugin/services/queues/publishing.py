@@ -3,19 +3,24 @@
 One project per (locale, domain). Publishing a queue is read / Label Studio / write: no transaction is open while
 Label Studio works. Everything may be repeated: tasks are known by their utterance, predictions by the selection.
 
-1. New items are imported as tasks with their prediction (rank code, pre-filled hypothesis, reason). What an earlier
-   attempt left there is deleted (`tidying`).
-2. Tasks that stay get a prediction of this selection with their new rank code; those that leave get the last codes.
+1. New items are imported as tasks with their prediction (rank code, pre-filled hypothesis, reason). That ends it where
+   the queue serves the round already: their codes lie between those of their neighbours (`plans.slip_in`).
+2. Else tasks that stay get a prediction under a new name with their new rank code; those that leave get the last codes.
 3. One PATCH makes the whole new order the one that is served. Whoever holds a task keeps it.
 4. Leaving tasks are deleted (`tidying`), once no lock can be left on them and if nobody has begun them.
+
+Before anything is sent, a row says so. Whoever finds it set was preceded by somebody who was interrupted: then, and
+only then, the project is listed, what lacks is sent, and what no row knows is deleted.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import zip_longest
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -31,6 +36,7 @@ from plugin.label_studio.queues import (
     queue_marker,
     task_json,
 )
+from plugin.label_studio.screen import label_config
 from plugin.services.queues.plans import Plan, read_plan, write_plan
 from plugin.services.tidying import find_project, queue_of, remove_strays
 
@@ -43,6 +49,15 @@ class Webhook:
 
     url: str
     secret: str
+
+
+@dataclass(frozen=True)
+class Project:
+    """Of Label Studio. `is_clean`: our rows know all that is in it."""
+
+    id: int
+    is_new: bool
+    is_clean: bool
 
 
 @dataclass(frozen=True)
@@ -69,26 +84,62 @@ def publish(
         plan = read_plan(session, queue_id)
     if plan is None:
         return None
-    shown = [*plan.new, *(item for _, item in plan.staying), *(item for _, item in plan.leaving)]
-    if not shown and plan.queue.project_id is None:
+    if plan.queue.project_id is None and not (plan.new or plan.staying or plan.leaving):
         with transaction() as session:
             write_plan(session, plan, [], now)
         return None
-    project_id = ensure_project(transaction, label_studio, plan, shown, webhook)
-    task_ids = label_studio.import_tasks(
-        project_id, [task_json(item, plan.model_version, plan.labels) for item in plan.new]
-    )
-    if plan.new:
-        remove_strays(label_studio, project_id, plan.known.union(task_ids))
-    moved = [*plan.staying, *plan.leaving]
-    label_studio.import_predictions(
-        project_id,
-        [{"task": row.task_id, **prediction_json(item, plan.model_version, plan.labels)} for row, item in moved],
-    )
-    label_studio.set_order(project_id, plan.model_version)
+    task_ids, in_doubt = send(transaction, label_studio, plan, webhook, now)
     with transaction() as session:
-        write_plan(session, plan, task_ids, now)
-    return Published(queue_id, len(plan.new), len(plan.staying), len(plan.leaving))
+        write_plan(session, plan, task_ids, now, in_doubt=in_doubt)
+    return Published(queue_id, len(plan.new), len(plan.staying), len(plan.leaving) + len(plan.moves))
+
+
+def send(
+    transaction: TransactionMaker, label_studio: LabelStudio, plan: Plan, webhook: Webhook | None, now: datetime
+) -> tuple[list[int], bool]:
+    """The tasks of what is new; and whether something that was sent may come a second time.
+
+    Nothing is listed as long as nobody was interrupted: the rows know all that is there.
+    """
+    check_plan(plan)
+    project = ensure_project(transaction, label_studio, plan, webhook)
+    with transaction() as session:
+        queue_rows.begin_import(session, plan.queue.id, now)
+    doubts: list[None] = []
+    task_ids = label_studio.import_tasks(
+        project.id, list(new_tasks(plan)), is_new=project.is_clean, on_doubt=lambda: doubts.append(None)
+    )
+    in_doubt = bool(doubts) or not project.is_clean
+    if in_doubt:
+        remove_strays(label_studio, project.id, plan.known.union(task_ids))
+    if plan.flips and not project.is_new:
+        moved = [{"task": row.task_id, **to_prediction(plan, item)} for row, item in [*plan.staying, *plan.leaving]]
+        label_studio.import_predictions(project.id, moved, is_new=project.is_clean)
+        label_studio.set_order(project.id, plan.model_version)
+    for row, code in plan.moves:
+        if row.task_id is not None and code != row.rank_code:
+            label_studio.move_task(row.task_id, plan.model_version, code)
+    return task_ids, in_doubt
+
+
+def check_plan(plan: Plan) -> None:
+    shown = [*plan.new, *(item for _, item in plan.staying), *(item for _, item in plan.leaving)]
+    check_tasks(shown, label_config(plan.queue.locale, plan.queue.domain, plan.labels), plan.labels)
+
+
+def new_tasks(plan: Plan) -> Iterator[dict[str, Any]]:
+    """During a flip they have a place in the order that is served still, its last: nobody meets an unplanned one."""
+    served = plan.served_version if plan.flips else None
+    for item, code in zip_longest(plan.new, plan.bridges):
+        task = task_json(item, plan.model_version, plan.labels)
+        if served is not None and served != plan.model_version:
+            bridge = prediction_json(replace(item, rank_code=code), served, plan.labels)
+            task["predictions"] = [bridge, *task["predictions"]]
+        yield task
+
+
+def to_prediction(plan: Plan, item: QueueTask) -> dict[str, Any]:
+    return prediction_json(item, plan.model_version, plan.labels)
 
 
 def dirty(session: Session, instance: str) -> list[int]:
@@ -97,26 +148,30 @@ def dirty(session: Session, instance: str) -> list[int]:
 
 
 def ensure_project(
-    transaction: TransactionMaker,
-    label_studio: LabelStudio,
-    plan: Plan,
-    shown: Sequence[QueueTask],
-    webhook: Webhook | None,
-) -> int:
-    """The queue's project with its screen, tabs and webhook; found again by its marker after a crash."""
+    transaction: TransactionMaker, label_studio: LabelStudio, plan: Plan, webhook: Webhook | None
+) -> Project:
+    """The queue's project with its screen, tabs and webhook. A new one serves the plan's order from its first task on;
+    after a crash it is found again by its marker.
+    """
     queue = plan.queue
+    known = queue.project_id
+    if known is not None and not plan.has_news:
+        return Project(known, is_new=False, is_clean=queue.importing_since is None)
     settings = project_settings(queue.locale, queue.domain, plan.labels, plan.description, guide=plan.guide)
-    check_tasks(shown, settings["label_config"], plan.labels)
-    project_id = queue.project_id
-    if project_id is None:
-        project_id = label_studio.ensure_project(settings, queue_marker(queue.locale, queue.domain))
+    found = known or label_studio.find_project(settings["title"], queue_marker(queue.locale, queue.domain))
+    if found is None:
+        project_id = label_studio.create_project({**settings, "model_version": plan.model_version})
+    else:
+        project_id = found
+        label_studio.update_project(project_id, **settings)
+    if known is None:
         with transaction() as session:
             queue_rows.set_project(session, queue.id, project_id)
-    label_studio.update_project(project_id, **settings)
     label_studio.ensure_tabs(project_id)
     if webhook is not None:
         ask_for_news(label_studio, project_id, webhook)
-    return project_id
+    is_clean = found is None or (known is not None and queue.importing_since is None)
+    return Project(project_id, is_new=found is None, is_clean=is_clean)
 
 
 def ask_for_news(label_studio: LabelStudio, project_id: int, webhook: Webhook) -> None:

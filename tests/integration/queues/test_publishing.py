@@ -91,7 +91,7 @@ def test_a_crash_before_the_rows_are_written_leaves_nothing_double(
     server = FakeLabelStudio()
     refresh(transaction, 1)
 
-    def crash(*_: object) -> None:
+    def crash(*_: object, **__: object) -> None:
         raise LabelStudioError("write", None, "crashed")
 
     with monkeypatch.context() as patch:

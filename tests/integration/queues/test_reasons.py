@@ -51,7 +51,7 @@ def test_the_same_templates_occur_in_both_arms(session: Session, transaction: Tr
     templates: dict[str, set[str]] = defaultdict(set)
     arms = {item.utterance_id: item.arms for item in selections.items(session, current.id)}
     for domain in factories.DOMAINS:
-        for item in queue_rows.planned_items(session, current, domain):
+        for item in queue_rows.planned_items(session, current, domain).values():
             template = re.sub("“[^”]*”", "“...”", sentence(item, version.vocabulary, version.replicates))
             for arm in arms[item.utterance_id]:
                 templates[arm].add(template)

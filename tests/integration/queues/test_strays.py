@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import QueueTask
+from db.models import Queue, QueueTask
 from db.session import TransactionMaker
 from plugin.services.tidying import tidy, untidy
 from tests.fakes.label_studio import FakeClient, FakeLabelStudio
@@ -111,3 +112,72 @@ def test_tasks_of_a_round_that_nobody_finished_publishing_go_too(
     refresh(transaction, 2)
     publish_all(transaction, server)
     assert set(tasks_of(server)) == known(session)
+
+
+def test_a_queue_that_nobody_was_interrupted_at_is_never_listed(
+    session: Session, transaction: TransactionMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = FakeLabelStudio()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("listed")
+
+    monkeypatch.setattr(FakeClient, "present", refuse)
+    for seed in (1, 2):
+        refresh(transaction, seed)
+        publish_all(transaction, server)
+    assert set(session.scalars(select(Queue.importing_since))) == {None}
+    assert set(tasks_of(server)) == known(session)
+
+
+def test_who_was_interrupted_leaves_a_mark_until_nothing_more_can_come(
+    session: Session, transaction: TransactionMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = FakeLabelStudio()
+    refresh(transaction, 1)
+    publish_and_be_killed(transaction, server, monkeypatch)
+    interrupted = [queue for queue in session.scalars(select(Queue)) if queue.importing_since is not None]
+    assert len(interrupted) == 1
+    publish_all(transaction, server)
+    session.refresh(interrupted[0])
+    assert interrupted[0].importing_since == NOW
+    tidy_all(transaction, server)
+    session.refresh(interrupted[0])
+    assert interrupted[0].importing_since == NOW
+    interrupted[0].importing_since = NOW - timedelta(hours=2)
+    session.flush()
+    tidy_all(transaction, server)
+    session.refresh(interrupted[0])
+    assert interrupted[0].importing_since is None
+
+
+def test_a_lost_answer_leaves_the_same_mark(session: Session, transaction: TransactionMaker) -> None:
+    server = FakeLabelStudio()
+    server.lost_answers = 1
+    refresh(transaction, 1)
+    publish_all(transaction, server)
+    assert sorted(session.scalars(select(Queue.importing_since.is_(None)))) == [False, True, True]
+
+
+def test_nothing_double_is_left_of_a_flip_that_was_interrupted(
+    session: Session, transaction: TransactionMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = FakeLabelStudio()
+    refresh(transaction, 1)
+    publish_all(transaction, server)
+    refresh(transaction, 2)
+    with monkeypatch.context() as patch:
+
+        def die(*_: object) -> None:
+            raise KilledError
+
+        patch.setattr(FakeClient, "set_order", die)
+        with pytest.raises(KilledError):
+            publish_all(transaction, server)
+    publish_all(transaction, server)
+    assert set(tasks_of(server)) == known(session)
+    for project in server.projects.values():
+        for task in project.tasks.values():
+            versions = [item["model_version"] for item in task["predictions"]]
+            assert len(set(versions)) == len(versions)
+            assert project.model_version in versions

@@ -163,11 +163,11 @@ def test_only_what_may_pass_is_tried_again(
 ) -> None:
     asked: list[int] = []
 
-    def refuse(client: FakeClient, settings: object, marker: str) -> int:
+    def refuse(client: FakeClient, settings: object) -> int:
         asked.append(1)
         raise LabelStudioError("create project", status, "no")
 
-    monkeypatch.setattr(FakeClient, "ensure_project", refuse)
+    monkeypatch.setattr(FakeClient, "create_project", refuse)
     result = tasks.selection.publish.apply(args=(queue_ids[0],))
     assert result.failed()
     assert len(asked) == attempts
