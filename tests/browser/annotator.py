@@ -20,6 +20,7 @@ FLAGS = (
 )  # fmt: skip
 WIDTH, HEIGHT = 1280, 800
 PATIENCE_MS = 30_000
+TABS_TO_THE_NOTE = 40
 
 # Where some characters of the utterance stand on the screen; `start` and `end` count UTF-16 units, as browsers do.
 BOXES = """(utterance, [start, end]) => {
@@ -42,7 +43,7 @@ BOXES = """(utterance, [start, end]) => {
 
 @dataclass(frozen=True)
 class Screen:
-    """What the labelling screen shows. `slots` are the marked words, in the order of the text."""
+    """What the labelling screen shows. `slots` are the marked words, in the order of the text; "" is nothing."""
 
     text: str
     reason: str
@@ -56,6 +57,10 @@ class Annotator:
         page.set_default_timeout(PATIENCE_MS)
         self.page = page
         self._url = url
+        # Clicks that the keyboard makes count no button presses.
+        page.add_init_script(
+            "window.mouse = 0; addEventListener('mousedown', event => { window.mouse += event.isTrusted }, true)"
+        )
         self._utterance = page.locator(".assay-utterance .lsf-htx-richtext")
 
     def log_in(self, account: Account) -> None:
@@ -67,16 +72,24 @@ class Annotator:
 
     def open(self, title: str) -> None:
         """A project, from the list of all of them, and the first task that it serves."""
+        self.open_guide(title)
+        self.close_guide()
+
+    def open_guide(self, title: str) -> None:
+        """It comes before the first task."""
         self.page.goto(f"{self._url}/projects/")
         self.page.get_by_text(title, exact=True).click()
-        self.page.get_by_role("button", name="Label All Tasks").click()
+        self.page.get_by_role("button", name="Label All Tasks").press("Enter")
         self.page.get_by_text("Labeling Instructions").wait_for()
-        self.page.get_by_role("button", name="Close modal").click()
+
+    def close_guide(self) -> None:
+        self.press("Escape")
         self.page.get_by_text("Labeling Instructions").wait_for(state="hidden")
 
     def see(self, text: str) -> Screen:
         """Wait for the task with this text to be on the screen, filled in."""
         expect(self._utterance).to_have_text(text, timeout=PATIENCE_MS)
+        expect(self.page.locator(".assay-reason")).to_have_text(re.compile(r"\S"), timeout=PATIENCE_MS)
         marks = self.page.locator(".assay-utterance .htx-highlight")
         return Screen(
             text=self._utterance.inner_text(),
@@ -85,6 +98,14 @@ class Annotator:
             intent=self._chosen("Intent"),
             slots=[(_label(mark), mark.inner_text()) for mark in marks.all()],
         )
+
+    def rejected(self) -> str:
+        chosen = self.page.locator(".assay-reject input:checked")
+        return ", ".join(one.get_attribute("name") or "" for one in chosen.all())
+
+    def clicks(self) -> int:
+        """How often a mouse was pressed on this page."""
+        return int(self.page.evaluate("window.mouse"))
 
     def direction(self) -> str:
         return str(self._utterance.evaluate("element => getComputedStyle(element).direction"))
@@ -96,6 +117,12 @@ class Annotator:
     def choose(self, name: str) -> None:
         """A choice on the screen by mouse; beside its name stands its key."""
         self.page.locator("label", has_text=re.compile(rf"^{re.escape(name)}(\[.*\])?$")).filter(visible=True).click()
+
+    def key_of(self, name: str) -> str:
+        """What stands beside a choice; its first letter may hold Shift."""
+        label = self.page.locator("label", has_text=re.compile(rf"^{re.escape(name)}\[.*\]$")).filter(visible=True)
+        *shift, key = label.inner_text()[len(name) :].strip("[] \n").split("+")
+        return f"Shift+{key.upper()}" if shift else key
 
     def mark(self, words: str) -> None:
         """Drag the mouse over some words, from a little within the first letter to a little within the last."""
@@ -109,16 +136,33 @@ class Annotator:
         self.page.mouse.up()
         expect(self.page.locator(".assay-utterance .htx-highlight", has_text=words)).to_be_visible()
 
-    def note(self, why: str) -> None:
-        """Enter takes the note; keys are shortcuts again after it."""
-        self.page.get_by_placeholder("Note").fill(why)
-        self.page.keyboard.press("Enter")
+    def note(self, why: str, field: str = "Note") -> None:
+        """By Tab to the field; Enter takes the note, and keys are shortcuts again after it."""
+        box = self.page.get_by_placeholder(field)
+        for _ in range(TABS_TO_THE_NOTE):
+            self.press("Tab")
+            if box.evaluate("element => element === document.activeElement"):
+                break
+        expect(box).to_be_focused()
+        self.page.keyboard.type(why)
+        self.press("Enter")
         expect(self.page.get_by_test_id("textarea-region").filter(has_text=why)).to_be_visible()
 
-    def submit(self) -> None:
+    def submit(self, key: str = "Control+Enter") -> None:
         """By the keyboard, and wait until Label Studio has taken it."""
         with self.page.expect_response(lambda answer: "/annotations" in answer.url and answer.request.method == "POST"):
-            self.page.keyboard.press("Control+Enter")
+            self.press(key)
+
+    def be_refused(self, message: str) -> None:
+        """What is required is asked for, and nothing is submitted."""
+        posted: list[str] = []
+        self.page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
+        self.press("Control+Enter")
+        warning = self.page.get_by_text(message)
+        warning.wait_for()
+        self.press("Escape")
+        warning.wait_for(state="hidden")
+        assert not [url for url in posted if "/annotations" in url]
 
     def see_the_end(self) -> None:
         self.page.get_by_text("No More Tasks Left in Queue").wait_for()
@@ -126,7 +170,7 @@ class Annotator:
     def _chosen(self, title: str) -> str:
         heading = self.page.get_by_role("heading", name=title, exact=True).filter(visible=True)
         chosen = heading.locator("xpath=following-sibling::*[1]").locator("input:checked")
-        return chosen.get_attribute("name") or ""
+        return ", ".join(one.get_attribute("name") or "" for one in chosen.all())
 
 
 def _label(mark: Locator) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.models import AnnotationRow
 from db.repositories import queues as queue_rows
 from db.repositories import selections
 from db.session import TransactionMaker
 from plugin.label_studio.protocol import LabelStudio
-from plugin.records import Vocabulary
-from plugin.services import policies, queues, scoring, selection
+from plugin.quality.selection import is_blind
+from plugin.records import MAX_BLIND_SHARE, Vocabulary
+from plugin.services import ingest, policies, queues, scoring, selection
 from plugin.services.ports import Scorer
 from tests import factories
 
@@ -55,6 +59,7 @@ def publish(
     locale: str,
     domain: str,
     heard: Sequence[Heard],
+    blind: Collection[Heard] = (),
 ) -> Queue:
     """All of `heard` in the queue of one domain, in the order of the scorer's entropies."""
     now = datetime.now(UTC)
@@ -67,14 +72,34 @@ def publish(
     with transaction() as session:
         for part in scored:
             scoring.write(session, part)
-        everything = {"budget": len(heard), "control_share": 0.0, "blind_share": 0.0, "nlu_low": 0.0, "nlu_high": 1.0}
-        policies.change(session, locale, "*", everything, changed_by="test", comment="")
+        everything = {"budget": len(heard), "control_share": 0.0, "nlu_low": 0.0, "nlu_high": 1.0}
+        drawn = draw(ids, {one.text for one in blind})
+        policies.change(session, locale, "*", everything | drawn, changed_by="test", comment="")
     selection.refresh(transaction, locale, now, INSTANCE)
     with transaction() as session:
         [queue] = queue_rows.of_locale(session, INSTANCE, locale)
     queues.publish(transaction, label_studio, INSTANCE, queue.id, now)
     with transaction() as session:
         return read_queue(session, locale, domain, ids)
+
+
+def draw(ids: Mapping[str, int], blind: set[str]) -> dict[str, float | int]:
+    """A policy by which these are blind and no others."""
+    share = MAX_BLIND_SHARE if blind else 0.0
+    seeds = itertools.count()
+    seed = next(
+        seed for seed in seeds if all(is_blind(seed, id_, share) == (text in blind) for text, id_ in ids.items())
+    )
+    return {"blind_share": share, "seed": seed}
+
+
+def collect(transaction: TransactionMaker, label_studio: LabelStudio, queue: Queue) -> dict[str, AnnotationRow]:
+    """What has come back, by text."""
+    ingest.reconcile(transaction, label_studio, INSTANCE, queue.project_id, overlap=timedelta(minutes=5), force=True)
+    texts = {id_: text for text, id_ in queue.utterance_ids.items()}
+    with transaction() as session:
+        rows = session.scalars(select(AnnotationRow).where(AnnotationRow.annotation_id.is_not(None))).all()
+    return {texts[row.utterance_id]: row for row in rows}
 
 
 def add_pool(session: Session, locale: str, domain: str, heard: Sequence[Heard]) -> dict[str, int]:

@@ -2,76 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from playwright.sync_api import Page
 
-from db.models import AnnotationRow
-from db.session import TransactionMaker, make_engine, transaction_maker
+from db.session import TransactionMaker
 from plugin.label_studio.client import SdkLabelStudio
 from plugin.label_studio.queues import project_title
-from plugin.services.ingest import reconcile
+from plugin.label_studio.screen import BLIND
 from tests.browser import pool
-from tests.browser.annotator import HEIGHT, WIDTH, Annotator, chromium, find_chromium
-from tests.browser.corpus import NOISE, RIGHT, THAI, URDU, VOCABULARY, WRONG
+from tests.browser.annotator import Annotator
+from tests.browser.corpus import NOISE, RIGHT, THAI, UNMARKED_THAI, UNMARKED_URDU, URDU, VOCABULARY, WRONG
 from tests.fakes.scorer import FakeScorer
 from tests.servers import LabelStudioServer
 
-CHROMIUM = find_chromium()
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.label_studio,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install chromium to run the browser tests"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.label_studio]
 LOCALE, DOMAIN = "en-GB", "music"
-SONG_KEY = "6"
+ARTIST_KEY, DATE_KEY, SONG_KEY = "4", "5", "6"
 HEARD = (RIGHT, WRONG, NOISE, URDU, THAI)
 
 
-@pytest.fixture
-def transaction(clean_database_url: str) -> Iterator[TransactionMaker]:
-    engine = make_engine(clean_database_url)
-    yield transaction_maker(engine)
-    engine.dispose()
-
-
-@pytest.fixture
-def client(label_studio_server: LabelStudioServer) -> Iterator[SdkLabelStudio]:
-    with closing(SdkLabelStudio(label_studio_server.url, label_studio_server.token)) as client:
-        yield client
-
-
 def test_an_annotator_accepts_fixes_and_rejects(
-    transaction: TransactionMaker, client: SdkLabelStudio, label_studio_server: LabelStudioServer, tmp_path: Path
+    transaction: TransactionMaker,
+    client: SdkLabelStudio,
+    label_studio_server: LabelStudioServer,
+    page: Page,
+    tmp_path: Path,
 ) -> None:
     queue = pool.publish(transaction, client, FakeScorer(VOCABULARY), LOCALE, DOMAIN, HEARD)
     heard = {one.text: one for one in HEARD}
-    assert CHROMIUM is not None
-    with chromium(CHROMIUM) as browser:
-        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        annotator = Annotator(page, label_studio_server.url)
-        annotator.log_in(label_studio_server.annotators(1)[0])
-        annotator.open(project_title(LOCALE, DOMAIN))
-        for text in queue.texts:
-            screen = annotator.see(text)
-            assert (screen.domain, screen.intent) == (DOMAIN, heard[text].intent)
-            assert sorted(screen.slots) == sorted(heard[text].slots)
-            assert screen.reason.startswith("The five models ")
-            if text == RIGHT.text:
-                page.screenshot(path=tmp_path / "queue.png")  # the README's picture
-            answer(annotator, text)
-            annotator.submit()
-        annotator.see_the_end()
+    annotator = Annotator(page, label_studio_server.url)
+    annotator.log_in(label_studio_server.annotators(1)[0])
+    annotator.open(project_title(LOCALE, DOMAIN))
+    for text in queue.texts:
+        screen = annotator.see(text)
+        assert (screen.domain, screen.intent) == (DOMAIN, heard[text].intent)
+        assert sorted(screen.slots) == sorted(heard[text].slots)
+        assert screen.reason.startswith("The five models ")
+        page.screenshot(path=tmp_path / "queue.png")
+        answer(annotator, text)
+        annotator.submit()
+    annotator.see_the_end()
 
-    reconcile(transaction, client, pool.INSTANCE, queue.project_id, overlap=timedelta(minutes=5), force=True)
-    with transaction() as session:
-        rows = session.scalars(select(AnnotationRow).where(AnnotationRow.annotation_id.is_not(None))).all()
-    texts = {id_: text for text, id_ in queue.utterance_ids.items()}
-    said = {texts[row.utterance_id]: row for row in rows}
+    said = pool.collect(transaction, client, queue)
     assert {text: row.verdict for text, row in said.items()} == {
         RIGHT.text: "accept",
         URDU.text: "accept",
@@ -93,5 +67,65 @@ def answer(annotator: Annotator, text: str) -> None:
         annotator.press(SONG_KEY)
         annotator.mark("blue train")
     elif text == NOISE.text:
-        annotator.press("z")
+        annotator.choose("not an utterance")
         annotator.note("nobody spoke")
+
+
+@pytest.mark.parametrize(
+    ("locale", "one", "key", "label", "words", "direction"),
+    [
+        ("ur-PK", UNMARKED_URDU, ARTIST_KEY, "artist", "راحت فتح علی خان", "rtl"),
+        ("th-TH", UNMARKED_THAI, DATE_KEY, "date", "วันนี้", "ltr"),
+    ],
+    ids=["right to left", "without spaces"],
+)
+def test_other_scripts_are_read_and_marked(
+    transaction: TransactionMaker,
+    client: SdkLabelStudio,
+    label_studio_server: LabelStudioServer,
+    page: Page,
+    locale: str,
+    one: pool.Heard,
+    key: str,
+    label: str,
+    words: str,
+    direction: str,
+) -> None:
+    queue = pool.publish(transaction, client, FakeScorer(VOCABULARY), locale, DOMAIN, [one])
+    annotator = Annotator(page, label_studio_server.url)
+    annotator.log_in(label_studio_server.annotators(1)[0])
+    annotator.open(project_title(locale, DOMAIN))
+    annotator.see(one.text)
+    assert annotator.direction() == direction
+    annotator.press(key)
+    annotator.mark(words)
+    annotator.submit()
+    annotator.see_the_end()
+    assert pool.collect(transaction, client, queue)[one.text].slots == [pool.span(one.text, words, label)]
+
+
+def test_a_blind_item_has_nothing_filled_in_and_is_labelled_from_the_beginning(
+    transaction: TransactionMaker, client: SdkLabelStudio, label_studio_server: LabelStudioServer, page: Page
+) -> None:
+    locale = "en-IE"
+    queue = pool.publish(transaction, client, FakeScorer(VOCABULARY), locale, DOMAIN, [RIGHT, WRONG], blind=[RIGHT])
+    annotator = Annotator(page, label_studio_server.url)
+    annotator.log_in(label_studio_server.annotators(1)[0])
+    annotator.open(project_title(locale, DOMAIN))
+    for text in queue.texts:
+        screen = annotator.see(text)
+        if text == RIGHT.text:
+            assert (screen.reason, screen.domain, screen.intent, screen.slots) == (BLIND, "", "", [])
+            annotator.be_refused("Please choose a domain.")
+            annotator.press("Shift+W")
+            annotator.be_refused("Please choose an intent.")
+            annotator.press("2", SONG_KEY)
+            annotator.mark("summertime")
+            annotator.press("Escape", ARTIST_KEY)
+            annotator.mark("ella fitzgerald")
+        annotator.submit()
+    said = pool.collect(transaction, client, queue)
+    assert {text: (row.shown_blind, row.verdict) for text, row in said.items()} == {
+        RIGHT.text: (True, "accept"),
+        WRONG.text: (False, "accept"),
+    }
