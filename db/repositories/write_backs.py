@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, case, func, select, true, tuple_, update
+from sqlalchemy import Select, and_, func, select, true, tuple_, update
 from sqlalchemy.orm import Session
 
 from db.models import AnnotationRow, SourceRow, SourceTaskRow, UtteranceRevision, UtteranceRow
 from db.repositories.ids import among
+from db.repositories.words import BEST_FIRST
 
 # No review was made then: whoever begins to write sets it, so that the task is due until somebody has ended.
 BEGUN = datetime(1970, 1, 1, tzinfo=UTC)
-# Whose word counts: who was asked because others disagreed, then who was asked first.
-WEIGHTS = {"adjudication": 0, "review": 1}
 
 
 class Due(NamedTuple):
@@ -118,11 +117,7 @@ def _due() -> Select[Any]:
         )
         .where(AnnotationRow.utterance_id == UtteranceRow.id, AnnotationRow.annotation_id.is_not(None))
         .where(AnnotationRow.withdrawn_at.is_(None), then == UtteranceRow.text)
-        .order_by(
-            case(WEIGHTS, value=AnnotationRow.kind, else_=len(WEIGHTS)),
-            AnnotationRow.updated_at.desc(),
-            AnnotationRow.id.desc(),
-        )
+        .order_by(*BEST_FIRST)
         .limit(1)
         .correlate(UtteranceRow)
         .lateral("word")

@@ -246,7 +246,8 @@ class House:
     ) -> int:
         """What a person said in our queue; the same annotation again is its newer version."""
         with self.transaction() as session:
-            utterance = session.get_one(UtteranceRow, self.tasks(source_id)[task_id].utterance_id)
+            task = session.get_one(SourceTaskRow, (source_id, task_id))
+            utterance = session.get_one(UtteranceRow, task.utterance_id)
             now = polls.clock(session)
             review = Reviewed(
                 utterance_id=utterance.id, revision=utterance.revision, annotation_id=annotation_id or next(NUMBERS),
