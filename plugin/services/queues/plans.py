@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from db.models import Queue, QueueTask, SelectionRow
 from db.repositories import queues as queue_rows
 from db.repositories import selections, strata
+from db.repositories.opinions import LAST_CODES
 from db.repositories.queues import PlannedItem
 from db.repositories.strata import StratumItem
 from plugin.label_studio.guide import Guide
@@ -27,6 +28,7 @@ from plugin.services.guides import read_guide
 from plugin.services.labels import to_label_set
 from plugin.services.policies import ANY
 from plugin.services.queues import codes
+from plugin.services.queues.codes import START
 from plugin.services.queues.ordering import arrange
 from plugin.services.queues.showing import blinds, reasons, to_shown, without_unshowable
 
@@ -99,16 +101,28 @@ class Reading:
         """In the order of their codes."""
         return {id_: task for id_, task in self.present.items() if task.state in OPEN}
 
+    @property
+    def skipped(self) -> list[int]:
+        """What people skipped, in the order of skipping: it has been served, and is served again behind the rest."""
+        tasks = self.open_tasks.items()
+        return [id_ for id_, task in tasks if task.state == "published" and task.rank_code >= LAST_CODES]
+
+    @property
+    def end(self) -> float:
+        """The last code of what nobody has skipped."""
+        codes = (task.rank_code for task in self.open_tasks.values() if task.rank_code < LAST_CODES)
+        return max(codes, default=START)
+
     def stays(self, task: QueueTask) -> bool:
         item = self.planned.get(task.utterance_id)
         return item is not None and item.revision == task.revision
 
     def arranged(self, showable: set[int]) -> list[StratumItem]:
-        """Those that can be shown, first to last; what is served already stays where it is."""
+        """Those that can be shown, first to last, but what was skipped; what is served already stays where it is."""
         policy = policies.from_json(self.selection.policy.get(self.queue.domain, self.selection.policy[ANY]))
         items = [item for item in self.items if item.is_dropped or item.utterance_id in showable]
         served = list(self.open_tasks) if self.goes_on else []
-        done = {id_ for id_, task in self.present.items() if task.state not in OPEN}
+        done = {id_ for id_, task in self.present.items() if task.state not in OPEN} | {*self.skipped}
         return arrange(items, policy.strategy, served, done)
 
 
@@ -153,13 +167,13 @@ def slip_in(session: Session, reading: Reading) -> Plan | None:
     stays = {id_ for id_, task in open_tasks.items() if reading.stays(task)}
     order = [item.utterance_id for item in reading.arranged(stays | new.keys())]
     leaving = [task for id_, task in open_tasks.items() if id_ not in stays]
-    last = max((open_tasks[id_].rank_code for id_ in stays), default=0.0)
+    last = max((open_tasks[id_].rank_code for id_ in stays.difference(reading.skipped)), default=0.0)
     in_the_way = [task for task in leaving if task.rank_code < last][:MOST_MOVES]
     after = [task for task in leaving if task.rank_code > last]
     place = fitted(reading, order, stays, after)
     if place is None:
         return None
-    tail = rank_codes(len(in_the_way), after=max((task.rank_code for task in open_tasks.values()), default=0.0))
+    tail = rank_codes(len(in_the_way), after=reading.end)
     labels, has_news = label_set(session, reading, new.values())
     assert queue.order_id is not None
     return Plan(
@@ -192,7 +206,7 @@ def fitted(
     except ValueError:
         if reading.shows_id != reading.queue.order_id:
             return None
-    ends = rank_codes(there.count(None), after=max(task.rank_code for task in open_tasks.values()))
+    ends = rank_codes(there.count(None), after=reading.end)
     return {id_: ends.pop(0) if code is None else code for id_, code in zip(order, there, strict=True)}
 
 
@@ -202,13 +216,15 @@ def flip(session: Session, reading: Reading) -> Plan:
     found = showable(session, reading, planned)
     order = [item.utterance_id for item in reading.arranged({*found})]
     place = dict(zip(order, codes.fresh(len(order)), strict=True))
+    end = max(place.values(), default=START)
+    again = [id_ for id_ in reading.skipped if id_ in found and reading.stays(open_tasks[id_])]
+    place |= {id_: open_tasks[id_].rank_code for id_ in again}
     stays = {id_ for id_, task in open_tasks.items() if id_ in place and reading.stays(task)}
     left = [task for id_, task in open_tasks.items() if id_ not in stays]
+    last = rank_codes(len(left), after=end)
     open_items = queue_rows.open_items(session, reading.queue.id, version_id)
-    last = rank_codes(len(left), after=max(place.values(), default=codes.START))
     labels, _ = label_set(session, reading, open_items.values())
     new = [reading.show(found[id_], place[id_]) for id_ in order if id_ not in reading.present]
-    served = max((task.rank_code for task in open_tasks.values()), default=codes.START)
     return Plan(
         queue=reading.queue,
         selection=reading.selection,
@@ -217,8 +233,8 @@ def flip(session: Session, reading: Reading) -> Plan:
         flips=True,
         labels=labels,
         new=new,
-        bridges=rank_codes(len(new), after=served),
-        staying=[(open_tasks[id_], reading.show(found[id_], place[id_])) for id_ in order if id_ in stays],
+        bridges=rank_codes(len(new), after=reading.end),
+        staying=[(open_tasks[id_], reading.show(found[id_], place[id_])) for id_ in [*order, *again] if id_ in stays],
         leaving=[
             (task, reading.show(open_items[task.utterance_id], code)) for task, code in zip(left, last, strict=True)
         ],
