@@ -10,7 +10,7 @@ from sqlalchemy import Text, any_, case, exists, func, literal, or_, select, upd
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session, aliased
 
-from db.models import QueueTask, SourceRow, SourceTaskRow, UtteranceRow
+from db.models import Queue, QueueTask, SourceRow, SourceTaskRow, UtteranceRow
 from db.repositories.ids import among
 from db.repositories.utterances import leave_pool
 
@@ -194,17 +194,27 @@ def claimants(session: Session, source_id: int) -> list[int]:
 
 
 def let_go(session: Session, utterance_ids: Iterable[int]) -> int:
-    """Those of the utterances that no task is any more leave the pool and their open places; their reviews stay."""
+    """Those of the utterances that no task is any more leave the pool and their open places; their reviews stay.
+
+    A review queue puts them last when it is published the next time, so that they can be deleted.
+    """
     wanted = list(utterance_ids)
     owned = select(SourceTaskRow.utterance_id).where(
         among(SourceTaskRow.utterance_id, wanted), SourceTaskRow.state == "live"
     )
     gone = sorted(set(wanted) - set(session.scalars(owned)))
     left = leave_pool(session, gone)
-    open_places = update(QueueTask).where(among(QueueTask.utterance_id, gone))
+    open_there = exists().where(
+        QueueTask.queue_id == Queue.id,
+        among(QueueTask.utterance_id, gone),
+        QueueTask.state.in_(["planned", "published"]),
+    )
+    session.execute(update(Queue).where(open_there).values(dirty=True))
+    is_review = exists().where(Queue.id == QueueTask.queue_id, Queue.kind == "review")
+    others = update(QueueTask).where(among(QueueTask.utterance_id, gone), ~is_review)
     now = func.clock_timestamp()
-    session.execute(open_places.where(QueueTask.state == "published").values(state="leaving", state_since=now))
-    session.execute(open_places.where(QueueTask.state == "planned").values(state="removed", state_since=now))
+    session.execute(others.where(QueueTask.state == "published").values(state="leaving", state_since=now))
+    session.execute(others.where(QueueTask.state == "planned").values(state="removed", state_since=now))
     return left
 
 

@@ -10,10 +10,11 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from db.models import SelectionItemRow, SelectionRow, UtteranceRow
+from db.models.utterances import GONE
 
 
 class StratumItem(NamedTuple):
-    """An item of a stratum. `is_dropped`: an extension has taken its place."""
+    """An item of a stratum. `is_dropped`: an extension has taken its place, or its utterance has left the pool."""
 
     selection_id: int
     utterance_id: int
@@ -44,7 +45,7 @@ def items(session: Session, round_id: int, domain: str | None = None) -> list[St
         select(
             SelectionItemRow.selection_id, SelectionItemRow.utterance_id, SelectionItemRow.revision,
             SelectionItemRow.domain, SelectionItemRow.arms, SelectionItemRow.composition, SelectionItemRow.score,
-            SelectionItemRow.dropped_by.is_not(None),
+            or_(SelectionItemRow.dropped_by.is_not(None), UtteranceRow.partition == GONE),
         )
         .join(SelectionRow, SelectionRow.id == SelectionItemRow.selection_id)
         .join(UtteranceRow, same)
