@@ -71,6 +71,14 @@ def sources_with_due(session: Session, instance: str) -> list[int]:
     return sorted(session.scalars(query))
 
 
+def problems(session: Session, source_id: int) -> list[tuple[int, str]]:
+    """(task id, why its review could not be written)."""
+    query = select(SourceTaskRow.task_id, SourceTaskRow.write_problem).where(
+        SourceTaskRow.source_id == source_id, SourceTaskRow.write_problem.is_not(None), SourceTaskRow.state == "live"
+    )
+    return [(row.task_id, row.write_problem) for row in session.execute(query.order_by(SourceTaskRow.task_id))]
+
+
 def count_due(session: Session, source_id: int) -> int:
     query = _due().where(SourceTaskRow.source_id == source_id).with_only_columns(func.count())
     return session.scalar(query) or 0

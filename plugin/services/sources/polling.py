@@ -50,6 +50,12 @@ class Polled:
     is_done: bool = True
     problem: str | None = None
 
+    def __add__(self, other: object) -> Polled:
+        if not isinstance(other, Polled):
+            return NotImplemented
+        taken, deleted = self.taken + other.taken, self.deleted + other.deleted
+        return Polled(self.source_id, taken, deleted, other.is_done, other.problem)
+
     @property
     def has_news(self) -> bool:
         return bool(self.taken.ids or self.taken.summary.rejected or self.deleted)

@@ -60,7 +60,7 @@ class WrittenBack:
             self.taken_back + other.taken_back,
             self.waiting + other.waiting,
             self.refused + other.refused,
-            self.is_done and other.is_done,
+            other.is_done,
         )
 
 
