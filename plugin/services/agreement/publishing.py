@@ -25,7 +25,7 @@ from plugin.label_studio.screen import LabelSet, queue_marker
 from plugin.services.agreement.cases import Case, read_cases
 from plugin.services.agreement.settling import settle
 from plugin.services.agreement.showing import read_labels, read_shown
-from plugin.services.queues.publishing import Published, Webhook, ask_for_news
+from plugin.services.queues.publishing import Project, Published, Webhook, ask_for_news
 from plugin.services.tidying import find_project, queue_of, remove_strays
 from plugin.services.watching import set_up
 
@@ -60,12 +60,21 @@ def publish_opinions(
     find_project(transaction, label_studio, queue)
     with transaction() as session:
         plan = read_plan(session, queue_id)
-    task_ids: dict[int, int] = {}
-    if plan.new:
-        task_ids = send(transaction, label_studio, plan, webhook, sampling)
+    if not plan.new:
+        with transaction() as session:
+            opinions.set_published(session, queue_id, {}, now)
+        return None
+    project = ensure_project(transaction, label_studio, plan, webhook, sampling)
+    with transaction() as session:
+        queue_rows.begin_import(session, queue_id, now)
+    task_ids, in_doubt = send(label_studio, plan, project)
     with transaction() as session:
         opinions.set_published(session, queue_id, task_ids, now)
-    return Published(queue_id, len(plan.new), 0, 0) if plan.new else None
+        if in_doubt:
+            queue_rows.doubt_import(session, queue_id, now)
+        else:
+            queue_rows.end_import(session, queue_id)
+    return Published(queue_id, len(plan.new), 0, 0)
 
 
 def read_plan(session: Session, queue_id: int) -> Plan:
@@ -90,38 +99,36 @@ def reviewers(case: Case) -> list[str]:
     return sorted({answer.annotator for answer in case.said.get(REVIEW, ())})
 
 
-def send(
-    transaction: TransactionMaker, label_studio: LabelStudio, plan: Plan, webhook: Webhook | None, sampling: str
-) -> dict[int, int]:
-    """Utterance -> its task."""
-    project_id = ensure_project(transaction, label_studio, plan, webhook, sampling)
-    ids = label_studio.import_tasks(project_id, [task_json(item, plan.model_version, plan.labels) for item in plan.new])
+def send(label_studio: LabelStudio, plan: Plan, project: Project) -> tuple[dict[int, int], bool]:
+    """Utterance -> its task; and whether something that was sent may come a second time."""
+    doubts: list[None] = []
+    tasks = [task_json(item, plan.model_version, plan.labels) for item in plan.new]
+    ids = label_studio.import_tasks(project.id, tasks, is_new=project.is_clean, on_doubt=lambda: doubts.append(None))
     for item, task_id in zip(plan.new, ids, strict=True):
         for email in plan.kept_from.get(item.utterance_id, ()):
             label_studio.keep_from(task_id, email)
-    project = label_studio.get_project(project_id)
-    if project["model_version"] != plan.model_version:
-        label_studio.set_order(project_id, plan.model_version)
-    known = plan.known.union(ids)
-    if project["task_number"] != len(known):  # what an earlier attempt left there
-        remove_strays(label_studio, project_id, known)
-    return {item.utterance_id: task_id for item, task_id in zip(plan.new, ids, strict=True)}
+    in_doubt = bool(doubts) or not project.is_clean
+    if in_doubt:
+        remove_strays(label_studio, project.id, plan.known.union(ids))
+    return {item.utterance_id: task_id for item, task_id in zip(plan.new, ids, strict=True)}, in_doubt
 
 
 def ensure_project(
     transaction: TransactionMaker, label_studio: LabelStudio, plan: Plan, webhook: Webhook | None, sampling: str
-) -> int:
+) -> Project:
+    """The queue's project; a new one serves its order from the first task on."""
     queue = plan.queue
     settings = opinion_settings(queue.kind, queue.locale, plan.labels, sampling=sampling)
     check_tasks(plan.new, settings["label_config"], plan.labels)
-    project_id = queue.project_id
-    if project_id is None:
-        marker = queue_marker(queue.locale, name_of(queue.kind, queue.domain))
-        project_id = label_studio.ensure_project(settings, marker)
+    marker = queue_marker(queue.locale, name_of(queue.kind, queue.domain))
+    found = queue.project_id or label_studio.find_project(settings["title"], marker)
+    project_id = found or label_studio.create_project({**settings, "model_version": plan.model_version})
+    if queue.project_id is None:
         with transaction() as session:
             queue_rows.set_project(session, queue.id, project_id)
     set_up(transaction, label_studio, queue, project_id, settings)
     label_studio.ensure_tabs(project_id)
     if webhook is not None:
         ask_for_news(label_studio, project_id, webhook)
-    return project_id
+    is_clean = found is None or (queue.project_id is not None and queue.importing_since is None)
+    return Project(project_id, is_new=found is None, is_clean=is_clean)

@@ -132,4 +132,3 @@ def test_a_leaving_task_that_is_skipped_may_be_deleted(team: Team, server: FakeL
     team.people[0].submit_annotation(task.task_id, [], skipped=True)
     team.collect()
     assert server.project(team.project()).tasks == {}
-
