@@ -93,7 +93,7 @@ def _paragraph(content: str) -> str:
 
 
 def _heading(content: str) -> str:
-    return f"<h4>{content}</h4>"
+    return f"<br><h4>{content}</h4>"
 
 
 def _keys(pairs: Iterable[tuple[str, str]]) -> str:

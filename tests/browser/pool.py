@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -99,7 +100,7 @@ def collect(transaction: TransactionMaker, label_studio: LabelStudio, queue: Que
     texts = {id_: text for text, id_ in queue.utterance_ids.items()}
     with transaction() as session:
         rows = session.scalars(select(AnnotationRow).where(AnnotationRow.annotation_id.is_not(None))).all()
-    return {texts[row.utterance_id]: row for row in rows}
+    return {texts[row.utterance_id]: row for row in rows if row.utterance_id in texts}
 
 
 def add_pool(session: Session, locale: str, domain: str, heard: Sequence[Heard]) -> dict[str, int]:
@@ -111,6 +112,38 @@ def add_pool(session: Session, locale: str, domain: str, heard: Sequence[Heard])
         )  # fmt: skip
         ids[one.text] = row.id
     return ids
+
+
+def add_gold(session: Session, locale: str, domain: str, labelled: Sequence[Heard]) -> None:
+    """Labels of people that came in a file."""
+    for number, one in enumerate(labelled):
+        add_annotation(session, locale, domain, one, external_id=f"gold-{locale}-{number}", instance="file:gold")
+
+
+def add_reviews(session: Session, locale: str, domain: str, labelled: Sequence[Heard]) -> None:
+    """What people said of earlier queues: most accepted, some fixed, a few rejected."""
+    for number, one in enumerate(labelled):
+        verdict = "reject" if number % 12 == 0 else "fix" if number % 4 == 0 else "accept"
+        add_annotation(
+            session, locale, domain, one, external_id=f"earlier-{locale}-{number}", instance=INSTANCE,
+            annotation_id=-1 - number, verdict=verdict,
+        )  # fmt: skip
+
+
+def add_annotation(
+    session: Session, locale: str, domain: str, one: Heard, *, external_id: str, verdict: str = "accept", **more: Any
+) -> None:
+    [row] = factories.utterances(
+        session, 1, external_id=external_id, locale=locale, domain=domain, partition="train", text=one.text,
+        intent=one.intent,
+    )  # fmt: skip
+    now = datetime.now(UTC)
+    label = {} if verdict == "reject" else {"domain": domain, "intent": one.intent, "slots": one.spans()}
+    values: dict[str, Any] = {
+        "utterance_id": row.id, "revision": 1, "verdict": verdict, **label, "annotator": "ann@example.org",
+        "created_at": now, "updated_at": now, **more,
+    }  # fmt: skip
+    session.add(AnnotationRow(**values))
 
 
 def add_champion(session: Session, locale: str, vocabulary: Vocabulary) -> None:
