@@ -9,6 +9,7 @@ from db.repositories.sources import SourceCounts
 from plugin.cli.output import console, errors, print_table
 from plugin.cli.status import age, queue_url
 from plugin.formats.record import to_json
+from plugin.label_studio.task_map import FIELDS
 from plugin.records import Hypothesis, Utterance
 from plugin.services import sources
 from plugin.services.sources import Trial
@@ -24,7 +25,7 @@ def source_line(row: SourceCounts, now: datetime) -> dict[str, Any]:
         "state": "being read" if source.reading_after is not None else source.state, "age_s": looked,
         "locales": row.locales, "utterances": row.live, "rejected": row.rejected, "deleted": row.deleted,
         "write_back": source.write_back, "written": row.written, "not_written": row.unwritten, "error": source.error,
-        "map": source.mapping, "url": queue_url(source.project_id),
+        "map": {field: source.mapping[field] for field in FIELDS if field in source.mapping}, "url": queue_url(source.project_id),
     }  # fmt: skip
 
 
