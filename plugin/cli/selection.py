@@ -14,6 +14,7 @@ from db.models import SelectionRow
 from db.repositories import queues as queue_rows
 from db.repositories import selections as selection_rows
 from plugin import __version__
+from plugin.cli.agreement import show_agreement
 from plugin.cli.errors import CliError
 from plugin.cli.output import console, print_json, print_table, progress_bar
 from plugin.quality.selection import SelectedItem, needs
@@ -51,6 +52,9 @@ def refresh(
     if as_json:
         return print_json(summary)
     return print_round(summary)
+
+
+app.command("agreement")(show_agreement)
 
 
 @app.command("publish")

@@ -9,7 +9,9 @@ import typer
 from rich.markup import escape
 from sqlalchemy.exc import OperationalError
 
+from plugin.cli.agreement import said
 from plugin.cli.output import console, print_json, print_table
+from plugin.label_studio.opinions import TITLES
 from plugin.services.status import status as read_status
 from plugin.settings import get_settings, load_settings
 from plugin.stack import control
@@ -72,12 +74,14 @@ def show(found: dict[str, Any]) -> None:
         "review queues",
         ["locale", "domain", ">items", ">done", ">since", "open"],
         [
-            [queue["locale"], queue["domain"], queue["published"], queue["annotated"], published(queue), queue["url"]]
+            [queue["locale"], name_of(queue), queue["published"], queue["annotated"], published(queue), queue["url"]]
             for queue in found["queues"]
         ],
     )
     reviews = ", ".join(f"{count} {verdict}" for verdict, count in found["annotations"].items())
     console.print(f"reviews: {reviews}")
+    for line in found.get("waiting", ()):
+        console.print(said(line), markup=False)
     for line in found.get("accepted", ()):
         console.print(accepted(line), markup=False)
     gold = ", ".join(f"{size:,} {name}" for name, size in found["gold"].items()) or "none"
@@ -100,6 +104,10 @@ def accepted(line: dict[str, Any]) -> str:
     gap = line["difference"]
     points = f"{100 * gap['value']:+.0f} points [{100 * gap['ci_low']:+.0f}, {100 * gap['ci_high']:+.0f}]"
     return f"accepted ({line['locale']}): {shown}: {points} by filling in, 95 % interval"
+
+
+def name_of(queue: dict[str, Any]) -> str:
+    return TITLES.get(queue["kind"], queue["domain"])
 
 
 def published(queue: dict[str, Any]) -> str:

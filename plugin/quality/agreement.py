@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugin.quality.inference import Interval, Statistic, ratio_interval, sums_interval
+from plugin.quality.proportions import share_interval
 from plugin.records import Hypothesis
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 Answer = Hypothesis | None  # None: rejected
 
-Z = 1.959963984540054  # of a normal interval of 95 %
 LEVEL = 0.95
 
 
@@ -164,23 +164,6 @@ def slot_f1(one: Sequence[Answer], other: Sequence[Answer]) -> Interval:
     pairs = max(1, int(slots.sum()) // 2)  # all the same, or none of them: a share of so many
     bound = share_interval(pairs if found.value else 0, pairs)
     return replace(found, low=bound.low, high=bound.high)
-
-
-def share_interval(count: int, n: int) -> Interval:
-    """A share of n with Wilson's 95 % interval, which is not of no length where the share is 0 or 1. NaN when n = 0.
-
-    Source: Wilson 1927.
-
-    >>> round(share_interval(10, 10).low, 3)
-    0.722
-    """
-    if not n:
-        return Interval(math.nan, math.nan, math.nan, LEVEL, 0)
-    share = count / n
-    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    low, high = (0.0 if not count else middle - half), (1.0 if count == n else middle + half)
-    return Interval(share, low, high, LEVEL, n)
 
 
 def _domain(answer: Answer) -> Hashable:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.models import ModelVersion, TrainingRun
 from db.repositories import evaluations, models, overview, queues, selections
-from plugin.services import prefilling, scoring
+from plugin.services import agreement, prefilling, scoring
 
 
 def status(session: Session, now: datetime) -> dict[str, Any]:
@@ -26,6 +26,7 @@ def status(session: Session, now: datetime) -> dict[str, Any]:
         "accepted": prefilling.by_locale(session),
         "models": [model_line(session, locale, champion) for locale, champion in models.champions(session)],
         "queues": [queue_line(session, row, now) for row in queues.counts(session)],
+        "waiting": [line for instance in queues.instances(session) for line in agreement.waiting(session, instance)],
         "runs": [run_line(run) for run in evaluations.recent_runs(session, limit=3)],
         "lags": {"unhandled_webhooks": overview.unhandled_webhooks(session)},
     }
@@ -41,6 +42,7 @@ def queue_line(session: Session, row: queues.QueueCounts, now: datetime) -> dict
     current = selections.current(session, queue.locale)
     return {
         "locale": queue.locale,
+        "kind": queue.kind,
         "domain": queue.domain,
         "published": row.published,
         "leaving": row.leaving,

@@ -41,6 +41,10 @@ def every(session: Session, instance: str) -> Sequence[Queue]:
     return session.scalars(select(Queue).where(Queue.instance == instance).order_by(*IN_ORDER)).all()
 
 
+def instances(session: Session) -> Sequence[str]:
+    return session.scalars(select(Queue.instance).distinct().order_by(Queue.instance)).all()
+
+
 def get(session: Session, queue_id: int) -> Queue | None:
     return session.get(Queue, queue_id)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
-from plugin.quality.agreement import agreement, cohen_kappa, krippendorff_alpha, share_interval, slot_f1
+from plugin.quality.agreement import agreement, cohen_kappa, krippendorff_alpha, slot_f1
 from plugin.records import Hypothesis, Slot
 
 names = st.sampled_from("abcd")
@@ -137,17 +137,6 @@ def test_an_agreement_is_of_everything_and_of_each_part() -> None:
 def test_the_same_intent_of_another_domain_is_another() -> None:
     found = agreement([label("play")] * 2, [label("play"), label("play", domain="video")])
     assert found.intent.value == found.domain.value == brute_force_alpha("mm", "mv")
-
-
-@given(st.integers(0, 40), st.integers(0, 40))
-def test_a_share_has_the_interval_of_wilson(count: int, more: int) -> None:
-    found = share_interval(count, count + more)
-    if not count + more:
-        assert math.isnan(found.value)
-        return
-    expected = binomtest(count, count + more).proportion_ci(0.95, method="wilson")
-    assert found.low == pytest.approx(expected.low)
-    assert found.high == pytest.approx(expected.high)
 
 
 def test_many_names_are_no_trouble() -> None:
