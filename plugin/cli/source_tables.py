@@ -25,7 +25,8 @@ def source_line(row: SourceCounts, now: datetime) -> dict[str, Any]:
         "state": "being read" if source.reading_after is not None else source.state, "age_s": looked,
         "locales": row.locales, "utterances": row.live, "rejected": row.rejected, "deleted": row.deleted,
         "write_back": source.write_back, "written": row.written, "not_written": row.unwritten, "error": source.error,
-        "map": {field: source.mapping[field] for field in FIELDS if field in source.mapping}, "url": queue_url(source.project_id),
+        "map": {field: source.mapping[field] for field in FIELDS if field in source.mapping},
+        "url": queue_url(source.project_id),
     }  # fmt: skip
 
 
