@@ -89,14 +89,14 @@ def test_everything_but_marking_is_done_by_keys(
 def test_a_person_may_have_one_plain_key_to_submit(
     transaction: TransactionMaker, client: SdkLabelStudio, label_studio_server: LabelStudioServer, page: Page
 ) -> None:
-    """Label Studio's own setting of the person, in *Account & Settings*, *Hotkeys*: docs/annotators.md."""
+    """Label Studio's own setting of the person, in *My Account*, *Hotkeys*: docs/annotators.md."""
     locale = "en-NZ"
     queue = pool.publish(transaction, client, FakeScorer(VOCABULARY), locale, DOMAIN, [RIGHT, OTHER_INTENT])
     person = label_studio_server.sign_up("one-key@example.org")
     access = accounts.access_token(label_studio_server.url, person.token)
     httpx.patch(
         f"{label_studio_server.url}/api/current-user/hotkeys/",
-        json={"custom_hotkeys": {"annotation:annotation:submit": {"key": "space", "active": True}}},
+        json={"custom_hotkeys": {"annotation:annotation:submit": {"key": ".", "active": True}}},
         headers={"Authorization": f"Bearer {access}"},
     ).raise_for_status()
     annotator = Annotator(page, label_studio_server.url)
@@ -104,6 +104,6 @@ def test_a_person_may_have_one_plain_key_to_submit(
     annotator.open(project_title(locale, DOMAIN))
     for text in queue.texts:
         annotator.see(text)
-        annotator.submit("Space")
+        annotator.submit(".")
     annotator.see_the_end()
     assert {row.verdict for row in pool.collect(transaction, client, queue).values()} == {"accept"}
