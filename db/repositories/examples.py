@@ -99,11 +99,13 @@ def selected_weak(session: Session, locale: str) -> list[Labelled]:
         .join(SelectionItemRow, SelectionItemRow.utterance_id == UtteranceRow.id)
         .join(SelectionRow, SelectionRow.id == SelectionItemRow.selection_id)
         .where(SelectionRow.locale == locale, SelectionRow.superseded_at.is_(None))
+        .where(SelectionItemRow.dropped_by.is_(None))
         .where(UtteranceRow.locale == locale, UtteranceRow.partition == POOL)
         .where(UtteranceRow.domain.is_not(None), ~annotated)
         .order_by(UtteranceRow.id)
     )  # fmt: skip
-    return [Labelled(row[0], None, *row[1:]) for row in session.execute(query)]
+    rows = {row[0]: row for row in session.execute(query)}  # of two revisions an extension may have taken the later
+    return [Labelled(row[0], None, *row[1:]) for row in rows.values()]
 
 
 def partitions(session: Session, locale: str) -> Sequence[str]:

@@ -57,7 +57,7 @@ def candidates(
         .where(UtteranceRow.nlu_score.between(cast(low, REAL), cast(high, REAL)))  # in double, 0.85::real > 0.85
         .order_by(UtteranceRow.id)
     )  # fmt: skip
-    return [_candidate(row) for row in session.execute(query)]
+    return [to_candidate(row) for row in session.execute(query)]
 
 
 def labelled_texts(session: Session, locale: str) -> Sequence[str]:
@@ -90,7 +90,7 @@ def candidates_as_they_were(
         .where(Score.model_version_id == version_id)
         .order_by(frame.c.id)
     )  # fmt: skip
-    return [_candidate(row) for row in session.execute(query)]
+    return [to_candidate(row) for row in session.execute(query)]
 
 
 def features(
@@ -148,6 +148,7 @@ def outcomes(session: Session, locale: str, domain: str, others: str) -> list[tu
         .subquery()
     )
     strategy = SelectionRow.policy[domain]["strategy"].astext
+    round_id = func.coalesce(SelectionRow.extends_id, SelectionRow.id)  # an extension plays what its round plays
     own = SelectionItemRow.domain == domain
     query = (
         select(strategy, func.count(), func.count().filter(asked.c.verdict == "fix"))
@@ -161,13 +162,13 @@ def outcomes(session: Session, locale: str, domain: str, others: str) -> list[tu
         .where(SelectionItemRow.arms.contains(["strategy"]), ~SelectionItemRow.arms.contains(["noise"]))
         .where(SelectionItemRow.composition.is_distinct_from("easy"), SelectionRow.policy.has_key(domain))
         .where(own if domain != others else ~SelectionRow.policy.has_key(SelectionItemRow.domain))
-        .group_by(SelectionRow.id)
-        .order_by(SelectionRow.id)
+        .group_by(round_id, strategy)
+        .order_by(round_id)
     )
     return [(name, reviewed, fixed) for name, reviewed, fixed in session.execute(query)]
 
 
-def _candidate(row: Sequence[Any]) -> Candidate:
+def to_candidate(row: Sequence[Any]) -> Candidate:
     return Candidate._make([*row[:6], tuple(row[6:])])
 
 
@@ -180,12 +181,13 @@ def _stored_frame(ids: Sequence[int], revisions: Sequence[int]) -> TableValuedAl
 
 
 def add(session: Session, selection: SelectionRow, frame_ids: bytes, frame_revisions: bytes) -> SelectionRow:
-    """Store a round; it supersedes the locale's earlier ones."""
-    session.execute(
-        update(SelectionRow)
-        .where(SelectionRow.locale == selection.locale, SelectionRow.superseded_at.is_(None))
-        .values(superseded_at=func.clock_timestamp())
-    )
+    """Store a round, which supersedes the locale's earlier ones, or an extension of one."""
+    if selection.extends_id is None:
+        session.execute(
+            update(SelectionRow)
+            .where(SelectionRow.locale == selection.locale, SelectionRow.superseded_at.is_(None))
+            .values(superseded_at=func.clock_timestamp())
+        )
     session.add(selection)
     session.flush()
     session.add(SelectionFrame(selection_id=selection.id, ids=frame_ids, revisions=frame_revisions))
@@ -207,9 +209,9 @@ def frame(session: Session, selection_id: int) -> SelectionFrame:
 
 
 def current(session: Session, locale: str) -> SelectionRow | None:
-    return session.scalars(
-        select(SelectionRow).where(SelectionRow.locale == locale, SelectionRow.superseded_at.is_(None))
-    ).one_or_none()
+    """The locale's round; `strata` knows its extensions."""
+    query = select(SelectionRow).where(SelectionRow.locale == locale, SelectionRow.superseded_at.is_(None))
+    return session.scalars(query.where(SelectionRow.extends_id.is_(None))).one_or_none()
 
 
 def recent(session: Session, *, locale: str | None = None, limit: int = 20) -> Sequence[SelectionRow]:

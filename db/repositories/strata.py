@@ -60,12 +60,12 @@ def items(session: Session, round_id: int, domain: str | None = None) -> list[St
 def drop(session: Session, dropped: Sequence[StratumItem], extension_id: int) -> None:
     """They leave their queues, and the extension's items take their places."""
     ids = ([item.selection_id for item in dropped], [item.utterance_id for item in dropped])
-    gone = func.unnest(*(cast(column, ARRAY(BigInteger)) for column in ids)).table_valued(
-        "selection_id", "utterance_id", name="gone"
-    )
+    arrays = (cast(column, ARRAY(BigInteger)) for column in ids)
+    gone = func.unnest(*arrays).table_valued("selection_id", "utterance_id", name="gone").render_derived()
     session.execute(
         update(SelectionItemRow)
         .where(SelectionItemRow.selection_id == gone.c.selection_id)
         .where(SelectionItemRow.utterance_id == gone.c.utterance_id)
-        .values(dropped_by=extension_id)
+        .values(dropped_by=extension_id),
+        execution_options={"synchronize_session": False},
     )

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Prepare = Callable[[], AbstractContextManager[Callable[[], None]]]
 Say = Callable[[str], None]
@@ -26,6 +26,14 @@ class Benchmark(Protocol):
 
     def ours(self) -> AbstractContextManager[Callable[[], None]]: ...
     def reference(self) -> AbstractContextManager[Callable[[], None]]: ...
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """A benchmark whose reference is so slow that it does only a part of the work."""
+
+    @property
+    def reference_size(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +67,13 @@ def compare(benchmark: Benchmark, repeat: int, say: Say) -> Comparison:
     say(f"{benchmark.name}: warming up, {benchmark.size:,} utterances")
     seconds(benchmark.ours)
     seconds(benchmark.reference)
+    reference_size = benchmark.reference_size if isinstance(benchmark, Sampled) else benchmark.size
     ours: list[float] = []
     reference: list[float] = []
     for number in range(1, repeat + 1):
-        pair = [(benchmark.ours, ours), (benchmark.reference, reference)]
-        for prepare, rates in pair if number % 2 else reversed(pair):
-            rates.append(benchmark.size / seconds(prepare))
+        pair = [(benchmark.ours, ours, benchmark.size), (benchmark.reference, reference, reference_size)]
+        for prepare, rates, size in pair if number % 2 else reversed(pair):
+            rates.append(size / seconds(prepare))
         say(
             f"{benchmark.name}: {number} of {repeat}, Assay {ours[-1]:,.0f}/s, "
             f"{benchmark.against} {reference[-1]:,.0f}/s"

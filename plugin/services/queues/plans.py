@@ -29,8 +29,8 @@ from plugin.services.labels import to_label_set
 from plugin.services.policies import ANY
 from plugin.services.queues import codes
 from plugin.services.queues.codes import START
-from plugin.services.queues.ordering import arrange
 from plugin.services.queues.showing import blinds, reasons, to_shown, without_unshowable
+from plugin.services.selection.ordering import arrange
 
 OPEN = ("published", "leaving")
 # Each is a request or two of its own; the others show what their record said before, until the next time.

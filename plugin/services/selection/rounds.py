@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,11 +12,11 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from db.models import SelectionRow
-from db.repositories import models, queues, scores, selections
+from db.repositories import models, polls, queues, scores, selections
 from db.repositories.selections import Candidate
 from db.session import TransactionMaker
 from plugin import __version__
-from plugin.quality.selection import SelectedItem, frame_hash, near_duplicates, needs, select
+from plugin.quality.selection import SelectedItem, Stretch, frame_hash, near_duplicates, needs, select
 from plugin.records import Policy
 from plugin.services import bandits, policies
 from plugin.services.policies import ANY
@@ -30,8 +30,28 @@ from plugin.services.selection.snapshots import (
     with_plays,
 )
 
+# In the policy that a round stores, of each of its parts: how far it has been stretched (`quality.selection.Stretch`).
+STRETCH = "stretch"
+
 # A stream never ends: what has just come in waits for its score, and for the next round.
 JUST_CAME_IN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Eligible:
+    """What may enter a round, as read: near-duplicates too. `labelled` is what people have said about already."""
+
+    locale: str
+    version_id: int
+    watermark: datetime
+    rounds: Mapping[str, Policy]
+    rows: Sequence[Candidate]
+    columns: tuple[str, ...]
+    labelled: Sequence[str]
+
+    def distinct(self) -> list[Candidate]:
+        """Takes long, so not within a transaction."""
+        return without_near_duplicates(self.rows, self.labelled)
 
 
 def refresh(
@@ -39,7 +59,10 @@ def refresh(
 ) -> tuple[SelectionRow | None, list[SelectedItem]]:
     """A new round and the queues it will fill, marked to be published. An empty round is not stored."""
     with transaction() as session:
-        snapshot = read(session, locale, now, seed=seed)
+        eligible = read_eligible(session, locale, min(now, polls.clock(session)), seed=seed)
+    distinct = eligible.distinct()
+    with transaction() as session:
+        snapshot = complete(session, eligible, distinct)
     items = choose(snapshot)
     if not items:
         return None, []
@@ -51,10 +74,14 @@ def refresh(
 
 
 def read(session: Session, locale: str, now: datetime, *, seed: int | None = None) -> Snapshot:
-    """The locale's eligible frame under its policies.
+    """The locale's eligible frame under its policies; raises as `read_eligible` and `complete`."""
+    eligible = read_eligible(session, locale, now, seed=seed)
+    return complete(session, eligible, eligible.distinct())
 
-    Raises LookupError when it has no champion, UnscoredError when the champion has not scored all of its pool but the
-    newest, UnusableError when its scores lack what a strategy looks at (both LookupErrors too).
+
+def read_eligible(session: Session, locale: str, now: datetime, *, seed: int | None = None) -> Eligible:
+    """Raises LookupError when the locale has no champion, UnscoredError when the champion has not scored all of its
+    pool but the newest.
     """
     champion = models.champion(session, locale)
     if champion is None:
@@ -73,15 +100,23 @@ def read(session: Session, locale: str, now: datetime, *, seed: int | None = Non
     columns = score_columns(rounds)
     rows = selections.candidates(session, locale, champion.id, widest_band(resolved.values()), columns)
     eligible = [row for row in rows if is_eligible(row, resolved.get(row.domain, resolved[ANY]))]
-    distinct = without_near_duplicates(eligible, selections.labelled_texts(session, locale))
-    return with_features(session, with_plays(session, Snapshot(locale, champion.id, now, rounds, distinct, columns)))
+    labelled = selections.labelled_texts(session, locale)
+    return Eligible(locale, champion.id, now, rounds, eligible, columns, labelled)
 
 
-def without_near_duplicates(rows: Sequence[Candidate], labelled: Iterable[str]) -> list[Candidate]:
-    """Logs repeat themselves, nearly: the oldest enters, and none of what people have labelled, so that no one is asked
-    twice.
+def complete(session: Session, eligible: Eligible, distinct: Sequence[Candidate]) -> Snapshot:
+    """With the strategies that bandits play, and features. Raises UnusableError when scores lack what a strategy looks
+    at.
     """
-    drops = near_duplicates([row.text for row in rows], labelled)
+    snapshot = Snapshot(
+        eligible.locale, eligible.version_id, eligible.watermark, eligible.rounds, distinct, eligible.columns
+    )
+    return with_features(session, with_plays(session, snapshot))
+
+
+def without_near_duplicates(rows: Sequence[Candidate], taken: Iterable[str]) -> list[Candidate]:
+    """Logs repeat themselves, nearly: the oldest enters, and none of what is taken, so that no one is asked twice."""
+    drops = near_duplicates([row.text for row in rows], taken)
     return [row for row, drop in zip(rows, drops, strict=True) if not drop]
 
 
@@ -109,18 +144,35 @@ def choose(snapshot: Snapshot) -> list[SelectedItem]:
 def write(session: Session, snapshot: Snapshot, items: Sequence[SelectedItem]) -> SelectionRow:
     """Store the round as the locale's current one."""
     selections.lock_locale(session, snapshot.locale)
+    return store(session, snapshot, items, snapshot.rounds[ANY].seed)
+
+
+def store(
+    session: Session,
+    snapshot: Snapshot,
+    items: Sequence[SelectedItem],
+    seed: int,
+    *,
+    extends_id: int | None = None,
+    described: Mapping[str, Mapping[str, Any]] | None = None,
+) -> SelectionRow:
+    """A round or an extension, with all that its replay needs. `described`: more on the policy of each of its parts."""
     revisions = {row.id: row.revision for row in snapshot.rows}
     row = selections.add(
         session,
         SelectionRow(
+            extends_id=extends_id,
             locale=snapshot.locale,
             model_version_id=snapshot.version_id,
-            policy={domain: stored_policy(snapshot, domain) for domain in snapshot.rounds},
+            policy={
+                domain: stored_policy(snapshot, domain) | dict((described or {}).get(domain, {}))
+                for domain in snapshot.rounds
+            },
             frame_watermark=snapshot.watermark,
             frame_hash=whole_hash(snapshot),
             frame_size=len(snapshot.rows),
             items_hash=items_hash(items),
-            seed=snapshot.rounds[ANY].seed,
+            seed=seed,
             code_version=__version__,
         ),
         pack_ids(np.array([row.id for row in snapshot.rows], dtype=np.int64)),
@@ -144,7 +196,8 @@ def whole_hash(snapshot: Snapshot) -> str:
 
 def stored_policy(snapshot: Snapshot, domain: str) -> dict[str, Any]:
     play = snapshot.plays.get(domain)
-    return policies.to_json(snapshot.rounds[domain]) | (bandits.describe(play) if play else {})
+    frame = {STRETCH: asdict(Stretch(len(snapshot.places[domain])))}
+    return policies.to_json(snapshot.rounds[domain]) | frame | (bandits.describe(play) if play else {})
 
 
 def replay(session: Session, selection_id: int) -> tuple[SelectionRow, Snapshot]:
