@@ -54,9 +54,11 @@ class Dealt(NamedTuple):
     is_new: bool = True
 
 
-def due(session: Session, source_id: int, limit: int, after: int = 0) -> list[Due]:
+def due(session: Session, source_id: int, limit: int, after: int = 0, *, only_begun: bool = False) -> list[Due]:
     """By task id."""
     query = _due().where(SourceTaskRow.source_id == source_id, SourceTaskRow.task_id > after)
+    if only_begun:
+        query = query.where(SourceTaskRow.review_at == BEGUN)
     return [Due._make(row) for row in session.execute(query.order_by(SourceTaskRow.task_id).limit(limit))]
 
 

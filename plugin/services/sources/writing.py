@@ -105,6 +105,8 @@ class Writer:
         self._versions: set[str] = set()
 
     def write(self, due: Sequence[Due]) -> WrittenBack:
+        if not due:
+            return WrittenBack(self._source.id)
         jobs, settled = self._judge(due)
         with self._transaction() as session:
             write_backs.record(session, self._source.id, settled)
@@ -117,14 +119,16 @@ class Writer:
             done = self._annotate(jobs)
         with self._transaction() as session:
             write_backs.record(session, self._source.id, done)
+        self._tidy()
         written = sum(row.written is not None for row in done)
         refused = sum(row.problem is not None for row in settled)
         waiting = len(due) - len(settled) - len(done)
         return WrittenBack(self._source.id, written, len(done) - written, waiting, refused)
 
-    def tidy(self) -> None:
+    def _tidy(self) -> None:
         """Our predictions have done their work. Left there they are in people's way, which is not worth a failure."""
-        for version in sorted(self._versions):
+        versions, self._versions = self._versions, set()
+        for version in sorted(versions):
             try:
                 self._label_studio.drop_predictions(self._project, version)
             except LabelStudioError as error:
@@ -221,15 +225,17 @@ def write_back(
         log.warning("source %s: nothing can be written back: %s", source.name, error)  # polling keeps it for people
         return total
     writer = Writer(transaction, label_studio, source, how)
+    with transaction() as session:
+        # They may carry annotations that are known by their predictions only, which every batch deletes.
+        due = write_backs.due(session, source_id, BATCH, only_begun=True)
+    total += writer.write(due)
     for _ in range(BATCHES_A_RUN):
         with transaction() as session:
             due = write_backs.due(session, source_id, BATCH, after)
-        if due:
-            total += writer.write(due)
-            after = due[-1].task_id
+        total += writer.write(due)
         if len(due) < BATCH:
-            writer.tidy()
             return total
+        after = due[-1].task_id
     return replace(total, is_done=False)
 
 

@@ -246,7 +246,7 @@ def test_the_number_of_requests_is_that_of_values_and_not_of_reviews(
     assert fake_house.write_back(source).written == 100
     requests = {name: counted.requests.count(name) for name in counted.requests}
     if config == CONFIG:
-        assert requests == {"send_predictions": 2, "annotate_from_predictions": 2, "drop_predictions": 1}
+        assert requests == {"send_predictions": 2, "annotate_from_predictions": 2, "drop_predictions": 2}
     else:
         assert requests == {"assay_verdict": 2, "assay_domain": 4, "assay_intent": 6, "assay_slots": 4}
 
@@ -275,6 +275,23 @@ def test_who_dies_at_work_leaves_nothing_double(
     assert fake_studio.client.source_glance(project).predictions == 0
     with fake_house.transaction() as session:
         assert write_backs.count_due(session, source) == 0
+
+
+def test_what_was_begun_is_ended_first(
+    fake_house: House, fake_studio: Studio, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its annotations are known by predictions, which the other batches delete."""
+    monkeypatch.setattr(writing, "BATCH", 2)
+    source, _, ids = attached(fake_house, fake_studio, "rain?", "snow?", "hail?", "fog?")
+    for task in ids[2:]:
+        fake_house.review(source, task, "fix", QUERY)
+    counted.dies_after = "annotate_from_predictions"
+    with pytest.raises(LabelStudioError):
+        fake_house.write_back(source)
+    for task in ids[:2]:
+        fake_house.review(source, task, "fix", QUERY)
+    assert fake_house.write_back(source) == WrittenBack(source, written=4)
+    assert [len(annotated(fake_studio, task)) for task in ids] == [1] * 4
 
 
 @pytest.mark.parametrize("withdrawn", [True, False])
