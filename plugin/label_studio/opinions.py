@@ -11,7 +11,7 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
-from plugin.label_studio.guide import HOW_TO
+from plugin.label_studio.guide import HOW_TO, ISOLATE, POP
 from plugin.label_studio.queues import BY_SCORE, TITLE_CHARACTERS, project_settings
 from plugin.label_studio.screen import LabelSet
 from plugin.records import Hypothesis
@@ -64,8 +64,8 @@ def both_said(one: str, other: str) -> str:
 
 
 def said(label: Hypothesis | None, text: str, reject_reason: str | None = None) -> str:
-    """An answer in a line: `music, play_song; artist “queen”`."""
+    """An answer in a line: `music, play_song; artist “queen”`. Its words keep their own direction."""
     if label is None:
         return f"it cannot be labelled ({reject_reason})" if reject_reason else "it cannot be labelled"
-    slots = ", ".join(f"{slot.label} “{text[slot.start : slot.end]}”" for slot in label.slots)
+    slots = ", ".join(f"{slot.label} “{ISOLATE}{text[slot.start : slot.end]}{POP}”" for slot in label.slots)
     return f"{label.domain}, {label.intent}; {slots or 'no slots'}"

@@ -87,7 +87,7 @@ def test_both_answers_are_shown_without_names_in_an_order_that_says_nothing(
         for region in task["predictions"][0]["result"]
         if region["from_name"] == REASON
     ]
-    assert all("music, music_play; artist “utterance”" in text for text in texts)
+    assert all("music, music_play; artist “\u2068utterance\u2069”" in text for text in texts)
     assert all("it cannot be labelled (unintelligible)" in text for text in texts)
     assert not any(email.split("@")[0] in text for text in texts for email in team.emails)
     first = sum(text.index("music_play") < text.index("cannot") for text in texts)
