@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.models import TestSet
 from db.models.utterances import POOL
-from db.repositories import examples, selections
+from db.repositories import examples, selections, strata
 from db.repositories.examples import Labelled
 from plugin.records import Hypothesis, Policy, Slot, TrainingExample
 from plugin.services import noise, selection
@@ -157,12 +157,15 @@ def candidate(session: Session, locale: str, material: Material, weak_domains: W
 
 
 def suspected_domains(session: Session, locale: str) -> dict[int, str]:
-    """The domain of each record of the current round's frame for which it is likely wrong, says the round's model.
+    """The domain of each record of the current round's frames for which it is likely wrong, says the round's model.
 
     Of a record that was revised since, the old domain. Nothing when retention has taken what the model said.
     """
     row = selections.current(session, locale)
-    frame = selection.stored_rows(session, row, ()) if row else []
+    frames = (
+        [selection.stored_rows(session, stratum, ()) for stratum in strata.of_round(session, row.id)] if row else []
+    )
+    frame = list({record.id: record for records in frames for record in records}.values())
     if row is None or not frame:
         return {}
     found = noise.label_errors(session, row.model_version_id, frame)
