@@ -61,13 +61,15 @@ def show_trial(project: int, trial: Trial, *, attached: bool) -> None:
         print_table(f"project {project}, {trial.title}: its first tasks", columns, [shown(*one) for one in trial.shown])
     show_kinds("tasks that cannot be taken", sources.kinds(trial.problems))
     console.print(
-        f"{trial.tried} tasks read, {trial.usable} can be taken, {trial.with_hypothesis} of them with a hypothesis; "
+        f"{trial.tried} tasks read, {trial.usable} can be taken, {trial.with_hypothesis} with a hypothesis, "
+        f"{trial.with_score} with a score; "
         f"reviews go back as: {trial.write_back}"
         + "".join(f" {part}={name}" for part, name in trial.write_controls.items()),
         markup=False,
     )
-    if trial.usable and not trial.with_hypothesis:
-        errors.print("Without a hypothesis an utterance enters no queue: map domain and intent.", markup=False)
+    for count, fields in ((trial.with_hypothesis, "domain and intent"), (trial.with_score, "nlu_score")):
+        if trial.usable and not count:
+            errors.print(f"Nothing of it will enter a queue without {fields}: map that too.", markup=False)
     if not trial.tried:
         errors.print("The project has no task yet, on which the map could be tried.", markup=False)
     outcome = (
@@ -105,7 +107,7 @@ def trial_json(trial: Trial) -> dict[str, Any]:
     return {
         "title": trial.title, "source": trial.name, "map": trial.how.to_json(), "write_back": trial.write_back,
         "controls": dict(trial.write_controls), "read": trial.tried, "usable": trial.usable,
-        "with_hypothesis": trial.with_hypothesis, "rejected": len(trial.problems),
+        "with_hypothesis": trial.with_hypothesis, "with_score": trial.with_score, "rejected": len(trial.problems),
         "problems": kinds_json(sources.kinds(trial.problems)),
         "first": [
             {"task": task_id, "problem": found}

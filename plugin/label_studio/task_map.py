@@ -26,7 +26,7 @@ from plugin.label_studio.task_values import PREDICTION_PLACES, as_cell, find_con
 MEANING = ("domain", "intent", "slots")
 FIELDS = ("id", "text", "locale", *MEANING, "nlu_score", "domain_scores", "defect", "occurred_at")
 REQUIRED = ("text", "locale")
-CONSTANTS = ("locale", "domain", "intent", "defect")
+CONSTANTS = ("locale", "domain", "intent", "nlu_score", "defect")
 ROOTS = ("data", "meta", "task", "prediction")
 TASK_PLACES = ("id", "created_at", "updated_at")
 # The columns that writing back fills: read again, our own words would come back as the machine's.

@@ -68,6 +68,7 @@ class Trial:
     write_controls: Mapping[str, str]
     tried: int = 0
     with_hypothesis: int = 0
+    with_score: int = 0
     shown: list[tuple[int, Utterance | str]] = field(default_factory=list)
     problems: list[tuple[int, str]] = field(default_factory=list)
     _owners: dict[str, int] = field(default_factory=dict)
@@ -77,8 +78,9 @@ class Trial:
             self.tried += 1
             if item.error is not None:
                 self.problems.append((item.line, str(item.error)))
-            elif item.record is not None and item.record.hypothesis is not None:
-                self.with_hypothesis += 1
+            elif item.record is not None:
+                self.with_hypothesis += item.record.hypothesis is not None
+                self.with_score += item.record.nlu_score is not None
             if len(self.shown) < SHOWN:
                 self.shown.append((item.line, item.record or str(item.error)))
 

@@ -65,12 +65,15 @@ def test_a_dry_run_shows_the_first_tasks_and_counts_what_is_wrong_with_the_rest(
     studio.add(project, "play thriller", **{**PLAY, "slots": [[5, 13, "song"]]})
     studio.add(project, *(f"play {number}" for number in range(6)), **PLAY)
     bad = studio.add(project, "", "", **PLAY)
-    output = run("attach", project, *MAP, "--dry-run", code=3).stdout
+    result = run("attach", project, *MAP, "--dry-run", code=3)
+    assert "Nothing of it will enter a queue without nlu_score" in result.stderr
+    output = result.stdout
     assert "music / music_play, song: thriller" in output
     assert "play 3" in output
     assert "play 4" not in output
     assert f"2 text: is missing {bad[0]}" in " ".join(output.split())
-    assert "9 tasks read, 7 can be taken, 7 of them with a hypothesis; reviews go back as: annotation" in output
+    counts = "9 tasks read, 7 can be taken, 7 with a hypothesis, 0 with a score"
+    assert f"{counts}; reviews go back as: annotation domain=domain intent=intent slots=slots" in output
     assert f"project {project} is not attached: dry run" in output
     assert wiring.sent == []
     assert told(run("sources", "--json")) == []

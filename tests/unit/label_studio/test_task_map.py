@@ -181,8 +181,10 @@ def test_a_map_that_cannot_be_understood_says_what_to_write(items: list[str], me
 
 
 def test_constants_stand_without_a_root_or_in_quotation_marks() -> None:
-    found = utterance(task({"i": "x"}), "domain='data.x'", "intent=data.i", "locale=sw-KE", 'defect="true"')
-    assert (found.locale, found.defect) == ("sw-KE", True)
+    found = utterance(
+        task({"i": "x"}), "domain='data.x'", "intent=data.i", "locale=sw-KE", 'defect="true"', "nlu_score=0.5"
+    )
+    assert (found.locale, found.defect, found.nlu_score) == ("sw-KE", True, 0.5)
     assert found.hypothesis == Hypothesis("data.x", "x")
 
 
