@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from plugin.cli.errors import CliError
-from plugin.cli.experiment_options import command, cores, each_of, grid_to_json, shares, words
+from plugin.cli.experiment_options import check_satellites, command, cores, each_of, grid_to_json, shares, words
 from plugin.cli.output import console, errors, print_json, print_table, progress_bar
 from plugin.corpora.demo import demo_corpus
 from plugin.corpora.folder import write_json_lines
@@ -47,7 +48,10 @@ def run(
     ] = None,
     locales: Annotated[str | None, typer.Option(help="Of the corpora, only these: sw-KE,th-TH")] = None,
     preset: Annotated[
-        str | None, typer.Option(help=f"A grid by name: {', '.join(PRESETS)} (default: core; without a corpus, quick).")
+        str | None,
+        typer.Option(
+            help=f"A grid by name: {', '.join(PRESETS)} (default: core; without a corpus quick, of 14 minutes)."
+        ),
     ] = None,
     strategies: Annotated[str | None, typer.Option(help="Arms: random,random-2,entropy,el2n:0.2,default")] = None,
     budgets: Annotated[str | None, typer.Option(help="Per cent of the pool: 5,10,20")] = None,
@@ -70,13 +74,16 @@ def run(
 ) -> None:
     """Run the grid of trials that are not in the folder yet. docs/experiment.md has the protocol."""
     team = workers or cores()
+    began = time.monotonic()
     try:
         chosen = _preset(preset, corpus)
+        minutes = time_limit if time_limit is not None else chosen.time_limit_minutes
         setup = Setup(trusted=trusted, dev=dev, test=test, epochs=epochs, evaluate_on=evaluate_on, device=device)
         sources = find(corpus or [str(_demo(out))], words(locales) or None)
         places = [source.place for source in sources]
         draws = range(seeds or chosen.seeds)
         further = tuple(SATELLITES) if satellites == "all" else words(satellites) or chosen.satellites
+        check_satellites(words(satellites), places)
         grid = Grid(
             places=places,
             seeds=draws,
@@ -96,13 +103,13 @@ def run(
             trials = runner.left_to_do(every, out)
             laboratory = Laboratory(setup, {source.place: source for source in sources}, signals_of(names))
             expected = _estimate(laboratory, trials)
-            _say(expected, len(every), team)
+            _say(expected, len(every), team, minutes)
             if not dry_run and trials:
                 if about.get("other_code"):
                     errors.print(f"The folder has trials of other code too; {manifest.NAME} notes it.")
                 about["runs"].append(manifest.this_run(command(), grid_to_json(grid, further), team))
                 manifest.write(out, about)
-                _run(laboratory, trials, out, team, time_limit if time_limit is not None else chosen.time_limit_minutes)
+                _run(laboratory, trials, out, team, None if minutes is None else began + minutes * 60.0)
     except EXPECTED as error:
         raise CliError(str(error)) from error
     if as_json:
@@ -186,14 +193,15 @@ def _per_cent(one: dict[str, float] | None) -> str:
     return f"{100 * one['value']:.1f}" if one else ""
 
 
-def _run(laboratory: Laboratory, trials: list[Trial], out: Path, workers: int, minutes: float | None) -> None:
+def _run(laboratory: Laboratory, trials: list[Trial], out: Path, workers: int, until: float | None) -> None:
+    """`until` by `time.monotonic`: a corpus that had to be made and read counts too."""
     with progress_bar() as progress, _ending_cleanly():
         bar = progress.add_task("trials", total=len(trials))
         try:
             done = runner.run(
                 laboratory, trials, out,
                 workers=workers,
-                time_limit_seconds=None if minutes is None else minutes * 60.0,
+                time_limit_seconds=None if until is None else max(0.0, until - time.monotonic()),
                 on_result=lambda _: progress.advance(bar),
             )  # fmt: skip
         except KeyboardInterrupt:
@@ -235,10 +243,12 @@ def _estimate(laboratory: Laboratory, trials: list[Trial]) -> Estimate:
     return estimate(trials, laboratory.setup, laboratory.sources, speed)
 
 
-def _say(expected: Estimate, trials: int, workers: int) -> None:
+def _say(expected: Estimate, trials: int, workers: int, minutes: float | None) -> None:
+    limit = "" if minutes is None else f"; it ends after {minutes:g} min, with what is done by then"
     errors.print(
         f"{trials} trials, {trials - expected.trainings} done before; {expected.trainings} trainings and "
-        f"{expected.worlds} seed models to go: about {_duration(expected.wall_seconds(workers))} on {workers} workers"
+        f"{expected.worlds} seed models to go: about {_duration(expected.wall_seconds(workers))} on {workers} "
+        f"workers{limit}"
     )
 
 

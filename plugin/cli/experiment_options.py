@@ -33,6 +33,13 @@ def each_of(chosen: tuple[str, ...], known: tuple[str, ...], name: str) -> tuple
     return chosen
 
 
+def check_satellites(asked: Sequence[str], places: Sequence[tuple[str, str]]) -> None:
+    """`locales` would be silently empty where no corpus has two."""
+    corpora = [corpus for corpus, _ in places]
+    if "locales" in asked and len(set(corpora)) == len(corpora):
+        raise CliError("satellite 'locales' needs a corpus of two locales or more: its scores come from another one's")
+
+
 def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -142,7 +142,10 @@ def _shrunken(known: Mapping[str, Found]) -> dict[str, tuple[float, float | None
         value, spread = shrink(raw, error)
     # The errors are estimates from few seeds, so Student's quantile; the interval is that of one domain.
     reach = stdtrit(seeds - 1, (1.0 + LEVEL) / 2.0) * spread
-    return {domain: (float(v), float(v - r), float(v + r)) for domain, v, r in zip(known, value, reach, strict=True)}
+    # No rate falls by more than all of it, whatever a symmetric interval says.
+    low = np.maximum(value - reach, -1.0)
+    ends = zip(known, value, low, value + reach, strict=True)
+    return {domain: (float(at), float(below), float(above)) for domain, at, below, above in ends}
 
 
 def shrink(values: ArrayLike, errors: ArrayLike) -> tuple[Float, Float]:

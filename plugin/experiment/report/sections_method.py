@@ -25,7 +25,9 @@ simulations of 6 to 10 seeds it covers 94 to 95 %). It speaks of these locales. 
 (Owen 2007).
 
 **p.** Two-sided, by flipping the signs of the seeds' sums (exact up to 16 seeds), corrected over the strategies of a
-setting and metric (Holm). With fewer than 6 seeds no p can fall below 0.05, so nothing is coloured.
+setting and metric (Holm). With fewer than 6 seeds no p can fall below 0.05, so nothing is coloured; corrected over four
+strategies none can with fewer than 8, and the interval has to speak. *Entropy or EL2N* is corrected by itself; *What
+review is worth* and *Domain by domain* show intervals, each for itself and not corrected: bold there is off zero.
 
 **Labels saved.** Random's curve over budgets, each pair divided by its mean level, averaged, made monotone (isotonic),
 drawn through over the logarithm of the budget (PCHIP) and read backwards at the arm's error; the interval resamples

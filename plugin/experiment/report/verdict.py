@@ -146,6 +146,13 @@ def _target(subject: Subject) -> str:
     """Against what the project set itself; an arm other than the default has no target."""
     if not subject.is_default or set(subject.changes) != set(TARGETS):
         return ""
+    if min(change.seeds for change in subject.changes.values()) < ENOUGH_SEEDS:
+        goals = [
+            f"{formats.metric_name(metric)} {formats.percent(goal, decimals=0, sign=True)}"
+            for metric, goal in TARGETS.items()
+        ]
+        labels = f"{formats.percent(TARGET_SAVED, decimals=0)} of labels saved"
+        return f"The target set beforehand: {'; '.join([*goals, labels])}. Too early to say whether it is reached."
     saved = subject.saved
     checks = [
         (
@@ -204,8 +211,10 @@ def paper_direction(change: Change | None) -> str:
         return "not run"
     if change.seeds < ENOUGH_SEEDS:
         return "too few seeds"
-    if not change.is_clear:
+    if not change.is_off_zero:
         return "cannot be told apart"
+    if not change.is_clear:  # with few seeds and several strategies no corrected p can be small
+        return "leans its way" if change.value < 0 else "leans the other way"
     return "holds" if change.value < 0 else "opposite"
 
 

@@ -143,6 +143,8 @@ def test_only_what_is_clear_has_a_colour(change: Change | None, metric: str, exp
         (CLEAR, "holds"),
         (replace(CLEAR, value=0.1, low=0.08, high=0.12), "opposite"),
         (replace(CLEAR, high=0.01), "cannot be told apart"),
+        (replace(CLEAR, p_holm=0.12), "leans its way"),
+        (replace(CLEAR, value=0.03, low=0.01, high=0.05, p_holm=0.12), "leans the other way"),
         (replace(CLEAR, seeds=5), "too few seeds"),
         (None, "not run"),
     ],
