@@ -20,6 +20,7 @@ from tests import servers
 from tests.browser import pool
 from tests.browser.annotator import HEIGHT, WIDTH, Annotator, chromium, find_chromium
 from tests.browser.corpus import NOISE, RIGHT, THAI, URDU, VOCABULARY, WRONG
+from tests.browser.opinions import TEXT, publish_adjudication
 from tests.browser.pool import Heard
 from tests.fakes.scorer import FakeScorer
 
@@ -73,6 +74,15 @@ def main(folder: Path) -> None:
             studio.annotator.open(project_title(locale, DOMAIN))
             studio.annotator.see(one.text)
             studio.take(name)
+        adjudication(studio)
+
+
+def adjudication(studio: Studio) -> None:
+    """Two answers that differ, before anybody has decided."""
+    _, title = publish_adjudication(studio.client, "en-IE")
+    studio.annotator.open(title)
+    studio.annotator.see(TEXT)
+    studio.take("adjudication")
 
 
 def queue(studio: Studio) -> None:
