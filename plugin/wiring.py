@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 BROKER_SECONDS = 2
 VERSION_SECONDS = 300
+ANSWER_SECONDS = 2  # a worker in the middle of a Celery task answers all the same
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ class Wiring:
                 return None
             with self.transaction() as session:
                 publish_it = publish if is_of_reviews(session, queue_id) else publish_opinions
-            now = datetime.now(UTC)
-            return publish_it(self.transaction, self.label_studio, self.instance, queue_id, now, self.webhook)
+            now, sampling = datetime.now(UTC), self.sampling()
+            return publish_it(self.transaction, self.label_studio, self.instance, queue_id, now, self.webhook, sampling)
 
     def tidy(self, queue_id: int) -> None:
         """Delete what a queue should not hold, and serve again what is to be, unless it is being published."""
@@ -153,6 +154,18 @@ class Wiring:
             if not held:
                 return None
             return write_back(self.transaction, self.label_studio, self.instance, source_id)
+
+    def consumers(self) -> dict[str, list[str]]:
+        """Celery queue -> the workers that consume it. Raises ConnectionError when the broker is away."""
+        try:
+            answers = self.celery.control.inspect(timeout=ANSWER_SECONDS).active_queues() or {}
+        except (BrokerError, OSError) as error:
+            raise ConnectionError(type(error.__cause__ or error).__name__) from None
+        found: dict[str, list[str]] = {}
+        for worker, consumed in answers.items():
+            for queue in consumed:
+                found.setdefault(str(queue["name"]), []).append(str(worker))
+        return found
 
     def close(self) -> None:
         """Give back every connection that was opened."""

@@ -15,8 +15,7 @@ from db.models import Queue
 def remember(session: Session, queue_id: int, settings: Mapping[str, Any]) -> None:
     """Adds to what is remembered."""
     known = session.scalar(select(Queue.settings).where(Queue.id == queue_id)) or {}
-    values = {"settings": {**known, **settings}, "settings_seen_at": func.clock_timestamp()}
-    session.execute(update(Queue).where(Queue.id == queue_id).values(values))
+    session.execute(update(Queue).where(Queue.id == queue_id).values(settings={**known, **settings}))
 
 
 def forget(session: Session, queue_id: int) -> None:
@@ -25,6 +24,12 @@ def forget(session: Session, queue_id: int) -> None:
 
 def seen(session: Session, queue_id: int) -> None:
     session.execute(update(Queue).where(Queue.id == queue_id).values(settings_seen_at=func.clock_timestamp()))
+
+
+def order_anew(session: Session, queue_id: int) -> None:
+    """The predictions that made the order are gone: the queue is published as if none had been sent."""
+    values = {"order_id": None, "importing_since": func.clock_timestamp(), "dirty": True}
+    session.execute(update(Queue).where(Queue.id == queue_id).values(values))
 
 
 def is_due(session: Session, queue_id: int, every: timedelta) -> bool:

@@ -33,6 +33,7 @@ LOCALE, DOMAIN = "und", "assay-trial"
 MARKER = queue_marker(LOCALE, DOMAIN)
 LABELS = LabelSet({DOMAIN: ["try"]}, [])
 COLUMN = "number"
+NOT_AS_IMPORTED = "nor are tasks served in the order of their import"
 # As text 10 and 100 come before 9.
 NUMBERS = (9, 10, 100, 11, 12, 13)
 
@@ -45,6 +46,10 @@ class Trial:
     sampling: str
     problems: tuple[str, ...]
     on_sqlite: bool
+
+    @property
+    def serves_as_imported(self) -> bool:
+        return NOT_AS_IMPORTED not in self.problems
 
 
 def known_or_tried(transaction: TransactionMaker, label_studio: LabelStudio, instance: str, version: str) -> Trial:
@@ -113,7 +118,7 @@ def _problems_by_import(label_studio: LabelStudio, project_id: int) -> list[str]
     label_studio.import_tasks(project_id, [task_json(_task(number), "trial-2", LABELS) for number in order])
     label_studio.update_project(project_id, sampling=BY_IMPORT)
     served = _finish_all(label_studio, project_id)
-    return _unless({"nor are tasks served in the order of their import": served == order})
+    return _unless({NOT_AS_IMPORTED: served == order})
 
 
 def _sorts_numbers(label_studio: LabelStudio, project_id: int) -> bool:

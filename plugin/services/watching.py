@@ -66,19 +66,14 @@ def set_up(
     queue: Queue,
     project_id: int,
     settings: Json,
-    project: Json | None = None,
 ) -> None:
-    """Give a queue's project its settings, what somebody changed too. `project`: as it stands, if that is known.
-
-    Nothing is sent when nothing differs.
-    """
-    project = label_studio.get_project(project_id) if project is None else project
-    if is_same(project, queue):
-        report(queue, changes(project, queue.settings or {}))
-    wrong = {name: value for name, value in settings.items() if project.get(name) != value}
-    put(label_studio, project_id, wrong)
+    """Give a queue's project its settings, and remember them. Only what is new is sent; `watch` is for the rest."""
+    known: Json = queue.settings or {}
+    if "created_at" not in known:
+        known = label_studio.get_project(project_id)
+    put(label_studio, project_id, {name: value for name, value in settings.items() if known.get(name) != value})
     with transaction() as session:
-        queue_settings.remember(session, queue.id, {**settings, "created_at": project["created_at"]})
+        queue_settings.remember(session, queue.id, {**settings, "created_at": known["created_at"]})
 
 
 def due(session: Session, instance: str, project_id: int, *, force: bool = False) -> int | None:
@@ -102,9 +97,11 @@ def watch(transaction: TransactionMaker, label_studio: LabelStudio, instance: st
         raise
     found = changes(project, wanted_of(queue)) if is_same(project, queue) else []
     report(queue, found)
-    put(label_studio, queue.project_id, {change.name: change.wanted for change in found})
+    refused = put(label_studio, queue.project_id, {change.name: change.wanted for change in found})
     with transaction() as session:
         queue_settings.seen(session, queue.id)
+        if "model_version" in refused and queue.kind == REVIEW:  # its predictions are gone: they are sent again
+            queue_settings.order_anew(session, queue.id)
     return found
 
 
@@ -127,12 +124,13 @@ def wanted_of(queue: Queue) -> dict[str, Any]:
 
 
 def changes(project: Json, wanted: Json) -> list[Change]:
-    """A queue without tasks has no order that could be set."""
-    wanted = dict(wanted) if project.get("task_number") else {**wanted, "model_version": project.get("model_version")}
+    """Where nothing is left to serve there is no order, and perhaps no prediction that could make one."""
+    is_done = project.get("task_number", 0) <= project.get("finished_task_number", 0)
+    left_alone = FREE | {"model_version"} if is_done else FREE
     return [
         Change(name, project.get(name), value)
         for name, value in wanted.items()
-        if name not in FREE and project.get(name) != value
+        if name not in left_alone and project.get(name) != value
     ]
 
 
@@ -141,24 +139,29 @@ def report(queue: Queue, found: list[Change]) -> None:
         log.warning("queue %s %s: %s in Label Studio; it is put back", queue.locale, queue.domain, change)
 
 
-def put(label_studio: LabelStudio, project_id: int, wrong: Json) -> None:
-    """One after the other where Label Studio refuses them together: what it takes is put back all the same."""
+def put(label_studio: LabelStudio, project_id: int, wrong: Json) -> set[str]:
+    """What is refused: a screen without labels that annotations have, a model version that no prediction has.
+
+    One after the other where Label Studio refuses them together: what it takes is put back all the same.
+    """
     if not wrong:
-        return
+        return set()
     try:
         label_studio.update_project(project_id, **wrong)
     except LabelStudioError as error:
         if error.status != BAD_REQUEST:
             raise
-        for name in sorted(wrong, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
-            _put_one(label_studio, project_id, name, wrong[name])
+        in_order = sorted(wrong, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+        return {name for name in in_order if not _takes(label_studio, project_id, name, wrong[name])}
+    return set()
 
 
-def _put_one(label_studio: LabelStudio, project_id: int, name: str, value: object) -> None:
-    """Refused are a screen without labels that annotations have, and a model version that no prediction has."""
+def _takes(label_studio: LabelStudio, project_id: int, name: str, value: object) -> bool:
     try:
         label_studio.update_project(project_id, **{name: value})
     except LabelStudioError as error:
         if error.status != BAD_REQUEST:
             raise
         log.warning("project %d: Label Studio refuses our %s: %s", project_id, name, error.body)
+        return False
+    return True

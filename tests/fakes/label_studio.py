@@ -37,7 +37,7 @@ ADMIN = "admin@example.org"
 class FakeLabelStudio(Webhooks):
     """The server; `client(email)` is what a user's token opens.
 
-    away          nobody answers
+    away, refuses nobody answers; or the token is refused
     version, engine, lock_ttl, clock_is_ahead, ignores_scores   what may be strange about it
     lost_answers  how many of the next bulk imports do their work, and then the connection breaks
     late_imports  for each of the next imports of tasks, whose connection breaks at once: after how many pauses of a
@@ -48,7 +48,7 @@ class FakeLabelStudio(Webhooks):
     def __init__(self, deliver: Deliver | None = None, ssrf_open: str = "*") -> None:
         self.deliver, self.ssrf_open = deliver, ssrf_open
         self.projects: dict[int, FakeProject] = {}
-        self.away = False
+        self.away = self.refuses = False
         self.version, self.engine, self.superuser = "1.23.2", POSTGRESQL, ADMIN
         self.lock_ttl, self.clock_is_ahead = timedelta(hours=1), NO_SKEW
         self.chance, self.ignores_scores = random.Random(0), False
@@ -87,6 +87,8 @@ class FakeLabelStudio(Webhooks):
     def answer(self, what: str) -> None:
         if self.away:
             raise LabelStudioError(what, None, "ConnectError")
+        if self.refuses:
+            raise LabelStudioError(what, 401, "Token is blacklisted")
 
     def project(self, project_id: int) -> FakeProject:
         self.answer(f"project {project_id}")
@@ -168,7 +170,11 @@ class FakeClient(Foreign, Rework, Surroundings):
         project.settings.update(changes)
         if not project.settings["show_collab_predictions"]:
             project.settings["model_version"] = ""
-        self._server.send(project.webhooks, "PROJECT_UPDATED", {"project": self.get_project(project_id)})
+        self._server.send(
+            project.webhooks,
+            "PROJECT_UPDATED",
+            {"project": {**self.get_project(project_id), "updated_at": self._server.now()}},
+        )
 
     def set_order(self, project_id: int, model_version: str) -> None:
         self.update_project(project_id, model_version=model_version)

@@ -30,6 +30,7 @@ from plugin.label_studio.checking import check_tasks
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import (
+    BY_SCORE,
     QueueTask,
     prediction_json,
     project_settings,
@@ -39,6 +40,7 @@ from plugin.label_studio.queues import (
 from plugin.label_studio.screen import label_config
 from plugin.services.queues.plans import Plan, read_plan, write_plan
 from plugin.services.tidying import find_project, queue_of, remove_strays
+from plugin.services.watching import set_up
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +77,7 @@ def publish(
     queue_id: int,
     now: datetime,
     webhook: Webhook | None = None,
+    sampling: str = BY_SCORE,
 ) -> Published | None:
     """Bring one queue to the locale's current round; None when there is nothing to publish."""
     with transaction() as session:
@@ -88,21 +91,26 @@ def publish(
         with transaction() as session:
             write_plan(session, plan, [], now)
         return None
-    task_ids, in_doubt = send(transaction, label_studio, plan, webhook, now)
+    task_ids, in_doubt = send(transaction, label_studio, plan, webhook, now, sampling)
     with transaction() as session:
         write_plan(session, plan, task_ids, now, in_doubt=in_doubt)
     return Published(queue_id, len(plan.new), len(plan.staying), len(plan.leaving) + len(plan.moves))
 
 
 def send(
-    transaction: TransactionMaker, label_studio: LabelStudio, plan: Plan, webhook: Webhook | None, now: datetime
+    transaction: TransactionMaker,
+    label_studio: LabelStudio,
+    plan: Plan,
+    webhook: Webhook | None,
+    now: datetime,
+    sampling: str,
 ) -> tuple[list[int], bool]:
     """The tasks of what is new; and whether something that was sent may come a second time.
 
     Nothing is listed as long as nobody was interrupted: the rows know all that is there.
     """
     check_plan(plan)
-    project = ensure_project(transaction, label_studio, plan, webhook)
+    project = ensure_project(transaction, label_studio, plan, webhook, sampling)
     with transaction() as session:
         queue_rows.begin_import(session, plan.queue.id, now)
     doubts: list[None] = []
@@ -115,7 +123,8 @@ def send(
     if plan.flips and not project.is_new:
         moved = [{"task": row.task_id, **to_prediction(plan, item)} for row, item in [*plan.staying, *plan.leaving]]
         label_studio.import_predictions(project.id, moved, is_new=project.is_clean)
-        label_studio.set_order(project.id, plan.model_version)
+        if moved or plan.new:  # Label Studio refuses a model version that no prediction has
+            label_studio.set_order(project.id, plan.model_version)
     for row, code in plan.moves:
         if row.task_id is not None and code != row.rank_code:
             label_studio.move_task(row.task_id, plan.model_version, code)
@@ -148,7 +157,7 @@ def dirty(session: Session, instance: str) -> list[int]:
 
 
 def ensure_project(
-    transaction: TransactionMaker, label_studio: LabelStudio, plan: Plan, webhook: Webhook | None
+    transaction: TransactionMaker, label_studio: LabelStudio, plan: Plan, webhook: Webhook | None, sampling: str
 ) -> Project:
     """The queue's project with its screen, tabs and webhook. A new one serves the plan's order from its first task on;
     after a crash it is found again by its marker.
@@ -157,16 +166,13 @@ def ensure_project(
     known = queue.project_id
     if known is not None and not plan.has_news:
         return Project(known, is_new=False, is_clean=queue.importing_since is None)
-    settings = project_settings(queue.locale, queue.domain, plan.labels, plan.description, guide=plan.guide)
+    settings = project_settings(queue.locale, queue.domain, plan.labels, plan.description, sampling, plan.guide)
     found = known or label_studio.find_project(settings["title"], queue_marker(queue.locale, queue.domain))
-    if found is None:
-        project_id = label_studio.create_project({**settings, "model_version": plan.model_version})
-    else:
-        project_id = found
-        label_studio.update_project(project_id, **settings)
+    project_id = found or label_studio.create_project({**settings, "model_version": plan.model_version})
     if known is None:
         with transaction() as session:
             queue_rows.set_project(session, queue.id, project_id)
+    set_up(transaction, label_studio, queue, project_id, settings)
     label_studio.ensure_tabs(project_id)
     if webhook is not None:
         ask_for_news(label_studio, project_id, webhook)

@@ -100,7 +100,8 @@ def test_a_queue_that_is_being_published_is_left_to_whoever_does_it(
 def test_idempotent_tidy(wiring: Recorder, server: FakeLabelStudio, queue_ids: list[int]) -> None:
     for queue_id in queue_ids:
         tasks.selection.publish(queue_id)
-    [stray] = server.client().send_tasks(1, [{"data": {"utterance_id": 1, "text": "copy"}}])
+    first = min(server.projects)
+    [stray] = server.client().send_tasks(first, [{"data": {"utterance_id": 1, "text": "copy"}}])
     with wiring.transaction() as session:
         leaving = session.scalars(select(QueueTask.task_id).where(QueueTask.queue_id == queue_ids[0])).first()
         long_ago = datetime.now(UTC) - timedelta(days=1)
@@ -167,6 +168,7 @@ def test_only_what_may_pass_is_tried_again(
         asked.append(1)
         raise LabelStudioError("create project", status, "no")
 
+    wiring.sampling()  # has been tried before
     monkeypatch.setattr(FakeClient, "create_project", refuse)
     result = tasks.selection.publish.apply(args=(queue_ids[0],))
     assert result.failed()
