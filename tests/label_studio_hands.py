@@ -110,26 +110,28 @@ class RealHands:
 
 
 @contextmanager
-def listener(port: int = 0) -> Iterator[tuple[str, Received]]:
+def listener() -> Iterator[tuple[str, Received]]:
     """An address that webhooks can be sent to, and what came."""
     received: Received = []
 
     def take(headers: Mapping[str, str], body: Any) -> None:
         received.append((headers, body))
 
-    with _serving(take, port) as url:
+    with serving(take) as url:
         yield f"{url}/webhooks/label-studio", received
 
 
 @contextmanager
 def answering() -> Iterator[str]:
     """A machine-learning backend that says that it is well, and knows nothing."""
-    with _serving(lambda *_: None) as url:
+    with serving(lambda *_: None) as url:
         yield url
 
 
 @contextmanager
-def _serving(take: Callable[[Mapping[str, str], Any], object], port: int = 0) -> Iterator[str]:
+def serving(take: Callable[[Mapping[str, str], Any], object]) -> Iterator[str]:
+    """An HTTP server that answers anything, and hands on what is posted."""
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -150,7 +152,7 @@ def _serving(take: Callable[[Mapping[str, str], Any], object], port: int = 0) ->
         def log_request(self, *_: object) -> None:
             return
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -10,6 +10,7 @@ import typer
 
 from db.repositories import queues as queue_rows
 from plugin.cli import sources
+from plugin.cli.doctor import doctor
 from plugin.cli.errors import CliError
 from plugin.cli.output import print_json, print_table, progress_bar
 from plugin.cli.status import queue_url
@@ -25,6 +26,7 @@ from plugin.wiring import Wiring, get_wiring, required
 
 app = typer.Typer(no_args_is_help=True, help="The review queues in Label Studio, and the projects that feed them.")
 app.add_typer(sources.app)
+app.command("doctor")(doctor)
 
 SECRET = "simulated_annotator_token"  # noqa: S105  # the name it is kept under
 

@@ -35,7 +35,7 @@ def parse_webhook(body: object) -> WebhookEvent:
         annotation_ids = sorted(int(annotation["id"]) for annotation in annotations)
     except (KeyError, TypeError, ValueError) as error:
         raise PayloadError(f"webhook {body['action']}: an id is missing or not a number") from error
-    times = sorted(str(item["updated_at"]) for item in (annotations or tasks) if item.get("updated_at"))
+    times = sorted(str(item["updated_at"]) for item in (annotations or tasks or projects) if item.get("updated_at"))
     parts = (body["action"], project_id, sorted(task_ids), annotation_ids, times)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
     return WebhookEvent(body["action"], project_id, tuple(sorted(task_ids)), tuple(annotation_ids), key)
