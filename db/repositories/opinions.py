@@ -206,14 +206,13 @@ def waiting(session: Session, instance: str) -> list[Waiting]:
     return [Waiting._make(row) for row in session.execute(query)]
 
 
-def people(session: Session, instance: str, locale: str) -> list[str]:
-    """Who has answered anything in a locale."""
+def has_worked_alone(session: Session, instance: str, locale: str, annotator: str) -> bool:
+    """Whether nobody else has answered anything in the locale."""
     query = (
-        select(AnnotationRow.annotator)
+        select(AnnotationRow.id)
         .join(UtteranceRow, UtteranceRow.id == AnnotationRow.utterance_id)
         .where(AnnotationRow.instance == instance, UtteranceRow.locale == locale)
-        .where(AnnotationRow.annotation_id.is_not(None))
-        .distinct()
-        .order_by(AnnotationRow.annotator)
+        .where(AnnotationRow.annotation_id.is_not(None), AnnotationRow.annotator != annotator)
+        .limit(1)
     )
-    return list(session.scalars(query))
+    return session.scalar(query) is None

@@ -112,7 +112,7 @@ def waiting(session: Session, instance: str) -> list[dict[str, Any]]:
     alone = (
         row
         for row in opinions.waiting(session, instance)
-        if set(opinions.people(session, instance, row.locale)) == {row.annotator}
+        if opinions.has_worked_alone(session, instance, row.locale, row.annotator)
     )
     skipped = reworks.stuck(session, instance)
     return [

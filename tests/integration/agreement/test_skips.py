@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import update
 
 from db.models import Queue, QueueTask
 from db.repositories.opinions import LAST_CODES
+from plugin.services import scoring, selection
 from plugin.services.agreement.reworking import SKIPS
+from tests import factories
 from tests.fakes.label_studio import FakeLabelStudio
-from tests.integration.agreement.conftest import Team, volume
+from tests.fakes.scorer import FakeScorer
+from tests.integration.agreement.conftest import INSTANCE, Team, volume
 
 
 def test_a_skipped_task_comes_back_last_to_who_skipped_it(team: Team) -> None:
@@ -132,3 +136,24 @@ def test_a_leaving_task_that_is_skipped_may_be_deleted(team: Team, server: FakeL
     team.people[0].submit_annotation(task.task_id, [], skipped=True)
     team.collect()
     assert server.project(team.project()).tasks == {}
+
+
+def test_what_slips_in_later_comes_before_what_was_skipped(team: Team) -> None:
+    team.begin(6, overlap_share=0.0)
+    skipped = [team.skip(0) for _ in range(2)]
+    team.collect()
+    with team.transaction() as session:
+        music: dict[str, Any] = {"domain": "music", "intent": "music_play", "nlu_score": 0.5}
+        for row in factories.utterances(session, 6, source="later", locale=team.locale, **music):
+            row.text = f"later, {row.text}"
+        session.flush()
+        [batch] = scoring.read_batches(session, 0, 2**62)
+        scoring.write(session, scoring.compute(batch, FakeScorer()))
+    selection.keep_up(team.transaction, team.locale, datetime.now(UTC) + timedelta(hours=1), INSTANCE)
+    team.publish()
+    assert team.published[-1].imported > 0
+    served = []
+    while task := team.draw(1):
+        served.append(task.utterance_id)
+        team.submit(1, task)
+    assert served[-2:] == skipped
