@@ -120,7 +120,9 @@ def reconcile(
     collected = [wiring.reconcile(project_id, wait=True, force=True) for project_id in sorted(project_ids)]
     found = [row for row in collected if row is not None]
     if as_json:
-        return print_json({"projects": [asdict(row) for row in found]})
+        # What follows is for workers: their sweeps find it, and do it.
+        rows = [{name: value for name, value in asdict(row).items() if name != "follow_up"} for row in found]
+        return print_json({"projects": rows})
     if not found:
         return errors.print("There is no queue in Label Studio yet: `assay selection refresh` makes some.")
     return print_reconciled(found)
