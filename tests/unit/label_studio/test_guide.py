@@ -29,7 +29,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert not attrs
-        self.open.append(tag)
+        if tag != "br":  # which has no end
+            self.open.append(tag)
         self.tags.add(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -49,7 +50,7 @@ def read(html: str) -> Page:
 
 def test_examples_stand_beside_their_labels_and_nothing_of_them_is_html() -> None:
     page = read(instruction("music", LABELS, GUIDE))
-    assert page.tags == {"p", "b", "h4"}
+    assert page.tags == {"p", "b", "br", "h4"}
     words = re.sub("[\u2068\u2069]", "", page.words)
     assert "play_song: play <b>jazz</b> & blues · گانا چلاؤ · three" in words
     assert "artist: ella <i>" in words
