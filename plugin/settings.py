@@ -55,6 +55,9 @@ class Settings(BaseSettings):
 
     scoring_batch_size: int = Field(default=2048, ge=1, le=100_000)
     reconcile_overlap_seconds: int = Field(default=300, ge=0)
+    refresh_seconds: float = Field(
+        default=20.0, ge=0, description="the least time between two looks for arrivals in a locale; 0: only by hand"
+    )
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     torch_threads: int = Field(default=0, ge=0, description="0: as torch decides")
     replicates: int = Field(default=5, ge=1, le=50)

@@ -19,10 +19,10 @@ from db.session import TransactionMaker, advisory_lock, make_engine, transaction
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import BY_SCORE
-from plugin.services import watching
+from plugin.services import selection, watching
 from plugin.services.agreement import is_of_reviews, publish_opinions, rework
 from plugin.services.ingest import Collected, reconcile
-from plugin.services.queues import Published, Webhook, publish
+from plugin.services.queues import Published, Webhook, dirty, publish
 from plugin.services.serving import Trial, known_or_tried, try_and_remember
 from plugin.services.sources import Polled, WrittenBack, poll, write_back
 from plugin.services.tidying import tidy
@@ -31,6 +31,7 @@ from plugin.settings import Settings, SettingsError, get_settings
 log = logging.getLogger(__name__)
 
 BROKER_SECONDS = 2
+PUBLISHED_AGAIN = 3
 VERSION_SECONDS = 300
 ANSWER_SECONDS = 2  # a worker in the middle of a Celery task answers all the same
 
@@ -80,15 +81,32 @@ class Wiring:
             return None
         return Webhook(f"{base.rstrip('/')}/webhooks/label-studio", secret.get_secret_value())
 
+    def keep_up(self, locale: str) -> selection.Refreshed | None:
+        """Bring a locale's round to what has come in, unless another process does it now."""
+        with advisory_lock(self.engine, f"refresh:{locale}", wait=False) as held:
+            return selection.keep_up(self.transaction, locale, datetime.now(UTC), self.instance) if held else None
+
     def publish(self, queue_id: int, *, wait: bool) -> Published | None:
-        """Publish a queue, one process at a time; without `wait`, leave it to whoever does it now."""
+        """Publish a queue, one process at a time; without `wait`, leave it to whoever does it now, and at the end looks
+        whether more has come meanwhile.
+        """
         with advisory_lock(self.engine, f"publish:{queue_id}", wait=wait) as held:
-            if not held:
-                return None
-            with self.transaction() as session:
-                publish_it = publish if is_of_reviews(session, queue_id) else publish_opinions
-            now, sampling = datetime.now(UTC), self.sampling()
-            return publish_it(self.transaction, self.label_studio, self.instance, queue_id, now, self.webhook, sampling)
+            done = self._publish(queue_id) if held else None
+            for _ in range(PUBLISHED_AGAIN):
+                if done is None or not self._is_dirty(queue_id):
+                    break
+                self._publish(queue_id)
+            return done
+
+    def _publish(self, queue_id: int) -> Published | None:
+        with self.transaction() as session:
+            publish_it = publish if is_of_reviews(session, queue_id) else publish_opinions
+        now, sampling = datetime.now(UTC), self.sampling()
+        return publish_it(self.transaction, self.label_studio, self.instance, queue_id, now, self.webhook, sampling)
+
+    def _is_dirty(self, queue_id: int) -> bool:
+        with self.transaction() as session:
+            return queue_id in dirty(session, self.instance)
 
     def tidy(self, queue_id: int) -> None:
         """Delete what a queue should not hold, and serve again what is to be, unless it is being published."""

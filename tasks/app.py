@@ -24,6 +24,7 @@ BEAT = {
     "ingest.sweep": 60.0,
     "scoring.sweep": 60.0,
     "selection.sweep": 60.0,
+    "selection.tick": 10.0,
     "evaluation.tick": 60.0,
 }
 

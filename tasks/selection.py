@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from plugin.services import marks, queues, selection, tidying
 from plugin.wiring import get_wiring
@@ -11,10 +11,22 @@ from tasks.app import POLICY, app
 
 @app.task(name="selection.refresh", **POLICY)
 def refresh(locale: str) -> None:
-    """A new round for the locale; its queues are published apart, each on its own."""
+    """Bring the locale's round to what has come in; its queues are published apart, each on its own."""
+    done = get_wiring().keep_up(locale)
+    if done is not None and done.is_news:
+        send_dirty()
+
+
+@app.task(name="selection.tick", **POLICY)
+def tick() -> None:
+    """Find the locales where something is new: so a burst of arrivals costs no more messages than a trickle."""
     wiring = get_wiring()
-    selection.refresh(wiring.transaction, locale, datetime.now(UTC), wiring.instance)
-    send_dirty()
+    if not wiring.settings.refresh_seconds:
+        return
+    with wiring.transaction() as session:
+        due = selection.due(session, timedelta(seconds=wiring.settings.refresh_seconds))
+    for locale in due:
+        wiring.send("selection.refresh", locale)
 
 
 @app.task(name="selection.publish", **POLICY)

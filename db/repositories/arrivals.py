@@ -39,6 +39,11 @@ def any_since(session: Session, locale: str, version_id: int, since: datetime) -
     return bool(session.scalar(select(_scored_since(locale, version_id, since).exists())))
 
 
+def first_since(session: Session, locale: str, version_id: int, since: datetime) -> datetime | None:
+    """When the first of what was scored since was scored."""
+    return session.scalar(_scored_since(locale, version_id, since).with_only_columns(func.min(Score.scored_at)))
+
+
 def candidates(
     session: Session,
     locale: str,

@@ -34,3 +34,9 @@ def put(
     values = {"began_at": began_at, "waiting": waiting, "waiting_since": waiting_since, "problem": problem}
     statement = insert(Refresh).values(locale=locale, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["locale"], set_=values))
+
+
+def begin(session: Session, locale: str, at: datetime) -> None:
+    """What the last look found stands until this one has ended."""
+    statement = insert(Refresh).values(locale=locale, began_at=at)
+    session.execute(statement.on_conflict_do_update(index_elements=["locale"], set_={"began_at": at}))

@@ -72,12 +72,14 @@ def show(found: dict[str, Any]) -> None:
     )
     print_table(
         "review queues",
-        ["locale", "domain", ">items", ">done", ">since", "open"],
+        ["locale", "domain", ">items", ">done", ">age", "open"],
         [
             [queue["locale"], name_of(queue), queue["published"], queue["annotated"], published(queue), queue["url"]]
             for queue in found["queues"]
         ],
     )
+    for line in found.get("ages", ()):
+        console.print(f"queues of {line['locale']}: {line['said']}", markup=False)
     reviews = ", ".join(f"{count} {verdict}" for verdict, count in found["annotations"].items())
     console.print(f"reviews: {reviews}")
     for line in found.get("waiting", ()):
@@ -111,6 +113,8 @@ def name_of(queue: dict[str, Any]) -> str:
 
 
 def published(queue: dict[str, Any]) -> str:
+    if queue.get("behind_s") is not None:
+        return f"behind for {age(queue['behind_s'])}"
     if queue["waits_for_publishing"]:
         return "waits"
     return "never" if queue["age_s"] is None else age(queue["age_s"])

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models import ModelVersion, TrainingRun
-from db.repositories import evaluations, models, overview, queues, selections
-from plugin.services import agreement, prefilling, scoring
+from db.models import ModelVersion, Queue, SelectionRow, TrainingRun
+from db.repositories import evaluations, models, overview, queues, selections, strata
+from plugin.services import ages, agreement, prefilling, scoring
 
 
 def status(session: Session, now: datetime) -> dict[str, Any]:
@@ -26,6 +26,7 @@ def status(session: Session, now: datetime) -> dict[str, Any]:
         "accepted": prefilling.by_locale(session),
         "models": [model_line(session, locale, champion) for locale, champion in models.champions(session)],
         "queues": [queue_line(session, row, now) for row in queues.counts(session)],
+        "ages": ages.locales(session, now),
         "waiting": [line for instance in queues.instances(session) for line in agreement.waiting(session, instance)],
         "runs": [run_line(run) for run in evaluations.recent_runs(session, limit=3)],
         "lags": {"unhandled_webhooks": overview.unhandled_webhooks(session)},
@@ -51,7 +52,16 @@ def queue_line(session: Session, row: queues.QueueCounts, now: datetime) -> dict
         "state": queue.state,
         "age_s": None if queue.published_at is None else round((now - queue.published_at).total_seconds()),
         "waits_for_publishing": queue.dirty and current is not None,
+        "behind_s": behind(session, queue, current, now),
     }
+
+
+def behind(session: Session, queue: Queue, current: SelectionRow | None, now: datetime) -> int | None:
+    """For how long there has been something to publish, in a queue that has been published before."""
+    if current is None or not queue.dirty or queue.published_at is None:
+        return None
+    unseen = [row.created_at for row in strata.of_round(session, current.id) if row.id > (queue.selection_id or 0)]
+    return round((now - min(unseen, default=now)).total_seconds())
 
 
 def run_line(run: TrainingRun) -> dict[str, Any]:

@@ -225,11 +225,13 @@ def flip(session: Session, reading: Reading) -> Plan:
     open_items = queue_rows.open_items(session, reading.queue.id, version_id)
     labels, _ = label_set(session, reading, open_items.values())
     new = [reading.show(found[id_], place[id_]) for id_ in order if id_ not in reading.present]
+    # A name that no task has cannot be served: where there is none, what comes next has a place in the order before.
+    is_empty = not (new or stays or left)
     return Plan(
         queue=reading.queue,
         selection=reading.selection,
         shows_id=reading.shows_id,
-        order_id=reading.shows_id,
+        order_id=reading.queue.order_id or reading.shows_id if is_empty else reading.shows_id,
         flips=True,
         labels=labels,
         new=new,

@@ -96,6 +96,7 @@ def keep_up(transaction: TransactionMaker, locale: str, now: datetime, instance:
     """Bring a locale's round to what has come in. One at a time for a locale; twice is as good as once."""
     with transaction() as session:
         began_at = polls.clock(session)
+        refreshes.begin(session, locale, began_at)
     try:
         done, waits_since = _keep_up(transaction, locale, now, instance)
     except LookupError as error:

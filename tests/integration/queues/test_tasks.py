@@ -8,14 +8,19 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 import tasks.selection
-from db.models import Queue, QueueTask
-from db.repositories import selections
+from db.models import Queue, QueueTask, Refresh, SelectionRow
+from db.repositories import selections, strata
 from db.session import advisory_lock
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.queues import label_regions
+from plugin.services import scoring
+from plugin.services.queues import plans, publishing
+from tests import factories
 from tests.fakes.label_studio import FakeClient, FakeLabelStudio
+from tests.fakes.scorer import FakeScorer
 from tests.integration.ingest.conftest import Recorder
 from tests.integration.queues.conftest import fill_pool
 
@@ -57,24 +62,89 @@ def in_label_studio(server: FakeLabelStudio) -> list[int]:
     return sorted(task_id for project in server.projects.values() for task_id in project.tasks)
 
 
-def test_idempotent_refresh(wiring: Recorder, server: FakeLabelStudio, queue_ids: list[int]) -> None:
-    """A second round chooses the same, so Label Studio has the same tasks in the same order."""
+def test_idempotent_refresh(wiring: Recorder, queue_ids: list[int]) -> None:
+    """Where nothing has come in, the round stands, and nothing is to be published."""
     with wiring.transaction() as session:
         first = selections.current(session, "en-US")
-    for queue_id in queue_ids:
-        tasks.selection.publish(queue_id)
-    before = in_label_studio(server)
     tasks.selection.refresh("en-US")
     with wiring.transaction() as session:
         second = selections.current(session, "en-US")
+        assert session.scalar(select(func.count()).select_from(SelectionRow)) == 1
         assert session.scalar(select(func.count()).select_from(Queue)) == 3
     assert first is not None
     assert second is not None
-    assert first.items_hash == second.items_hash
-    assert wiring.sent == [("selection.publish", queue_id) for queue_id in queue_ids]
+    assert first.id == second.id
+    assert wiring.sent == []
+
+
+def arrive(wiring: Recorder, count: int) -> None:
+    with wiring.transaction() as session:
+        for row in factories.utterances(session, count, source="new", nlu_score=0.5):
+            row.text = f"new and {row.text}"
+        session.flush()
+        [batch] = scoring.read_batches(session, 0, 2**62)
+        scoring.write(session, scoring.compute(batch, FakeScorer()))
+
+
+def test_arrivals_are_found_published_and_found_once(
+    wiring: Recorder, server: FakeLabelStudio, queue_ids: list[int]
+) -> None:
     for queue_id in queue_ids:
         tasks.selection.publish(queue_id)
-    assert in_label_studio(server) == before
+    arrive(wiring, 22)
+    tasks.selection.tick()
+    assert wiring.sent == []  # the last look was a moment ago
+    with wiring.transaction() as session:
+        session.execute(update(Refresh).values(began_at=Refresh.began_at - timedelta(seconds=30)))
+    tasks.selection.tick()
+    assert wiring.sent == [("selection.refresh", "en-US")]
+    wiring.sent.clear()
+    tasks.selection.refresh("en-US")
+    assert {name for name, _ in wiring.sent} == {"selection.publish"}
+    before = in_label_studio(server)
+    for _, queue_id in wiring.sent:
+        tasks.selection.publish(queue_id)
+    assert len(in_label_studio(server)) > len(before)
+    wiring.sent.clear()
+    tasks.selection.tick()
+    assert wiring.sent == []
+
+
+def test_refreshing_can_be_left_to_hands(wiring: Recorder, queue_ids: list[int]) -> None:
+    arrive(wiring, 22)
+    with wiring.transaction() as session:
+        session.execute(update(Refresh).values(began_at=Refresh.began_at - timedelta(seconds=30)))
+    wiring.__dict__["settings"] = wiring.settings.model_copy(update={"refresh_seconds": 0})
+    tasks.selection.tick()
+    assert wiring.sent == []
+
+
+def test_what_comes_while_a_queue_is_published_is_published_too(
+    wiring: Recorder, server: FakeLabelStudio, queue_ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message that asks for it finds the lock taken, and nobody sends another."""
+    for queue_id in queue_ids:
+        tasks.selection.publish(queue_id)
+    with wiring.transaction() as session:
+        session.execute(update(Queue).values(dirty=True))
+        [queue] = [queue for queue in session.scalars(select(Queue)) if queue.domain == "music"]
+    read_plan = plans.read_plan
+
+    def read_and_then_more(session: Session, queue_id: int) -> object:
+        plan = read_plan(session, queue_id)
+        if not late:
+            late.append(queue_id)
+            arrive(wiring, 22)
+            wiring.keep_up("en-US")
+        return plan
+
+    late: list[int] = []
+    monkeypatch.setattr(publishing, "read_plan", read_and_then_more)
+    tasks.selection.publish(queue.id)
+    with wiring.transaction() as session:
+        _, extension = strata.of_round(session, queue.selection_id or 0)
+        published = session.get_one(Queue, queue.id)
+        assert (published.dirty, published.selection_id) == (False, extension.id)
 
 
 def test_idempotent_publish(wiring: Recorder, server: FakeLabelStudio, queue_ids: list[int]) -> None:
