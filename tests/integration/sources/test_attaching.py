@@ -79,7 +79,7 @@ def test_our_own_projects_are_never_attached(house: House, studio: Studio) -> No
     with house.transaction() as session:
         session.add(Queue(instance="main", locale="en-US", domain="music", project_id=ours))
     for project in (another, ours):
-        studio.add(project, "play")
+        studio.add(project, "play", text="play")
         with pytest.raises(AttachError, match="is one of Assay's own"):
             house.attach(project, "text=data.utterance", "locale=en-US")
 
