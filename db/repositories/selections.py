@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import REAL, BigInteger, TableValuedAlias, cast, exists, func, select, text, update
+from sqlalchemy import REAL, BigInteger, TableValuedAlias, cast, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
@@ -229,16 +229,20 @@ def items(session: Session, selection_id: int, domain: str | None = None) -> Seq
 
 
 def shown_items(session: Session, selection_id: int, domain: str | None = None) -> list[dict[str, Any]]:
-    """The items of a round with the records that they are of, as these read today."""
+    """The items of a round and its extensions, or of one extension, with the records that they are of, as these read
+    today. `stratum`: which of them chose an item.
+    """
     query = (
         select(
-            SelectionItemRow.domain, SelectionItemRow.rank, UtteranceRow.source, UtteranceRow.external_id.label("id"),
-            SelectionItemRow.utterance_id, SelectionItemRow.arms, SelectionItemRow.composition,
-            SelectionItemRow.inclusion_probability, SelectionItemRow.score, UtteranceRow.text,
+            SelectionItemRow.domain, SelectionItemRow.selection_id.label("stratum"), SelectionItemRow.rank,
+            UtteranceRow.source, UtteranceRow.external_id.label("id"), SelectionItemRow.utterance_id,
+            SelectionItemRow.arms, SelectionItemRow.composition, SelectionItemRow.inclusion_probability,
+            SelectionItemRow.score, SelectionItemRow.dropped_by, UtteranceRow.text,
         )
         .join(UtteranceRow, UtteranceRow.id == SelectionItemRow.utterance_id)
-        .where(SelectionItemRow.selection_id == selection_id)
-        .order_by(SelectionItemRow.domain, SelectionItemRow.rank)
+        .join(SelectionRow, SelectionRow.id == SelectionItemRow.selection_id)
+        .where(or_(SelectionRow.id == selection_id, SelectionRow.extends_id == selection_id))
+        .order_by(SelectionItemRow.domain, SelectionItemRow.selection_id, SelectionItemRow.rank)
     )  # fmt: skip
     if domain is not None:
         query = query.where(SelectionItemRow.domain == domain)

@@ -57,6 +57,25 @@ def refresh(
 app.command("agreement")(show_agreement)
 
 
+@app.command("catch-up")
+def catch_up(locale: Annotated[str, typer.Option()]) -> None:
+    """Take in what has come in since, without a new round where that can be: workers do so by themselves."""
+    wiring = get_wiring()
+    done = wiring.keep_up(locale)
+    if done is None:
+        raise CliError(f"a worker is refreshing {locale} at this moment: see `assay status`")
+    if done.problem is not None:
+        raise CliError(done.problem)
+    publish_queues(wiring, locale)
+    if done.round_id is not None:
+        console.print(f"round {done.round_id} of {locale}: {done.why}", markup=False)
+    elif done.extension_id is not None:
+        console.print(f"extension {done.extension_id} of the round of {locale}", markup=False)
+    else:
+        waiting = f"; {done.waiting} are too few for a place and wait for more" if done.waiting else ""
+        console.print(f"nothing of {locale} is to be taken in{waiting}", markup=False)
+
+
 @app.command("publish")
 def publish_(locale: Annotated[str | None, typer.Option()] = None) -> None:
     """Bring Label Studio to the current rounds; what is there already is not sent again."""
@@ -78,10 +97,10 @@ def publish_queues(wiring: Wiring, locale: str | None) -> None:
 
 @app.command("list")
 def list_(locale: Annotated[str | None, typer.Option()] = None, as_json: AsJson = False) -> None:
-    """The latest rounds."""
+    """The latest rounds, and the extensions by which they went on."""
     with get_wiring().transaction() as session:
         rows = selection_rows.recent(session, locale=locale)
-    fields = ("id", "locale", "created_at", "frame_size", "seed", "superseded_at")
+    fields = ("id", "extends_id", "locale", "created_at", "frame_size", "seed", "superseded_at")
     shown = [{name: getattr(row, name) for name in fields} | {"strategy": strategies(row)} for row in rows]
     if as_json:
         return print_json(shown)
@@ -94,7 +113,11 @@ def show(
     domain: Annotated[str | None, typer.Option()] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The items of a round in the order of its queues: rank, record, arms, inclusion probability, score."""
+    """The items of a round in the order of its queues: rank, record, arms, inclusion probability, score.
+
+    Those of its extensions follow, each with a rank of its own: they were merged into what was being served. What has
+    left for them is marked.
+    """
     with get_wiring().transaction() as session:
         row = selection_rows.get(session, selection_id)
         if row is None:
@@ -104,7 +127,7 @@ def show(
         return print_json(items)
     for name, queue in groupby(items, key=itemgetter("domain")):
         rows = [
-            [item["rank"], item["id"], item["arms"], item["inclusion_probability"], item["score"], item["text"]]
+            [place(row, item), item["id"], item["arms"], item["inclusion_probability"], item["score"], item["text"]]
             for item in queue
         ]
         score = needs(Strategy(strategy_of(row, name))).score or "score"
@@ -136,6 +159,12 @@ def replay(selection_id: Annotated[int, typer.Argument()], as_json: AsJson = Fal
         typer.echo(f"round {selection_id} replays byte for byte: {again}")
 
 
+def place(row: SelectionRow, item: dict[str, Any]) -> str:
+    """`7`; `7 of 12` where extension 12 chose it; `7, left` where it made room."""
+    of = "" if item["stratum"] == row.id else f" of {item['stratum']}"
+    return f"{item['rank']}{of}{'' if item['dropped_by'] is None else ', left'}"
+
+
 def differs(row: SelectionRow, again: str, same_frame: bool) -> str:
     """What changed since a round was stored: what it chose from, or how it is chosen."""
     if again == row.items_hash:
@@ -148,14 +177,15 @@ def differs(row: SelectionRow, again: str, same_frame: bool) -> str:
 
 
 def strategy_of(row: SelectionRow, domain: str) -> str:
-    name: str = row.policy.get(domain, row.policy[ANY])["strategy"]
+    name: str = (row.policy.get(domain) or row.policy[ANY])["strategy"]
     return name
 
 
 def strategies(row: SelectionRow) -> str:
     """`el2n`, or with the domains that have a round of their own `el2n; music: bandit played k-means`."""
+    shared = [strategy_said(row, ANY)] if ANY in row.policy else []
     own = [f"{domain}: {strategy_said(row, domain)}" for domain in sorted(row.policy) if domain != ANY]
-    return "; ".join([strategy_said(row, ANY), *own])
+    return "; ".join([*shared, *own])
 
 
 def describe(row: SelectionRow, items: list[SelectedItem]) -> dict[str, Any]:

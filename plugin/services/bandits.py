@@ -68,5 +68,5 @@ def describe(play: Play) -> dict[str, Any]:
 
 def strategy_said(row: SelectionRow, domain: str) -> str:
     """`entropy`, or `bandit played entropy`."""
-    policy = row.policy.get(domain, row.policy[ANY])
+    policy = row.policy.get(domain) or row.policy[ANY]  # an extension may have that of one domain alone
     return f"{policy[CHOSEN_BY]} played {policy['strategy']}" if CHOSEN_BY in policy else str(policy["strategy"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -109,9 +109,14 @@ class Distinct:
         for part, after in self.stretches.items():
             before = arrivals.stretches[part].places
             rounds[part] = extension_policy(arrivals.rounds[part], before, after.places - before)
-        rows = sorted((row for part in rounds for row in self.parts[part]), key=lambda row: row.id)
+        columns = score_columns(rounds)  # of fewer parts than the round has, perhaps
+        at = [arrivals.columns.index(name) for name in columns]
+        rows = [row._replace(scores=tuple(row.scores[place] for place in at)) for row in self.rows_of(rounds)]
         round_ = arrivals.round
-        return Snapshot(round_.locale, round_.model_version_id, arrivals.watermark, rounds, rows, arrivals.columns)
+        return Snapshot(round_.locale, round_.model_version_id, arrivals.watermark, rounds, rows, columns)
+
+    def rows_of(self, parts: Iterable[str]) -> list[Candidate]:
+        return sorted((row for part in parts for row in self.parts[part]), key=lambda row: row.id)
 
 
 def read_arrivals(session: Session, row: SelectionRow) -> Arrivals:

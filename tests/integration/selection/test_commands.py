@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,9 @@ from sqlalchemy.orm import Session
 
 from plugin.cli import selection as selection_cli
 from plugin.cli.errors import CliError
-from plugin.services import selection
+from plugin.services import scoring, selection
+from tests import factories
+from tests.fakes.scorer import FakeScorer
 from tests.integration.selection.test_rounds import new_round, scored_pool, set_policy
 
 
@@ -89,3 +92,44 @@ def test_a_replay_of_the_same_items_from_another_frame_is_no_replay(
 
 def replayed_hash(session: Session, round_id: int) -> str:
     return selection.items_hash(selection.choose(selection.replay(session, round_id)[1]))
+
+
+def test_extensions_are_listed_shown_and_replayed(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    scored_pool(session, 180, nlu_score=0.5)
+    set_policy(session, strategy="margin", budget=60)
+    set_policy(session, domain="music", strategy="bandit", budget=4)
+
+    @contextmanager
+    def transaction() -> Iterator[Session]:
+        yield session
+
+    first = selection.keep_up(transaction, "en-US", datetime.now(UTC), "main").round_id
+    assert first is not None
+    for row in factories.utterances(session, 36, source="new", nlu_score=0.5):
+        row.text = f"new and {row.text}"
+    session.flush()
+    [batch] = scoring.read_batches(session, 0, 2**62)
+    scoring.write(session, scoring.compute(batch, FakeScorer()))
+    extension = selection.keep_up(transaction, "en-US", datetime.now(UTC), "main").extension_id
+    assert extension is not None
+
+    selection_cli.list_(as_json=True)
+    listed = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
+    assert listed[extension]["extends_id"] == first
+    assert listed[extension]["strategy"] == "margin"  # music has too few arrivals for a place
+    assert listed[first]["strategy"].startswith("margin; music: bandit played ")
+
+    selection_cli.show(first, as_json=True)
+    items = json.loads(capsys.readouterr().out)
+    assert {item["stratum"] for item in items} == {first, extension}
+    left = [item for item in items if item["dropped_by"] is not None]
+    assert len(items) - len(left) == 64
+    selection_cli.show(first)
+    out = capsys.readouterr().out
+    assert f" of {extension}" in out
+    assert ", left" in out
+    selection_cli.show(extension)
+    assert f"round {extension}, weather, by margin" in capsys.readouterr().out
+
+    selection_cli.replay(extension)
+    assert f"round {extension} replays byte for byte" in capsys.readouterr().out
