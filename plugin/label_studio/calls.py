@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 from label_studio_sdk.core.api_error import ApiError
@@ -33,6 +34,30 @@ def errors(what: str) -> Iterator[None]:
         raise LabelStudioError(what, None, type(error).__name__, uncertain=True) from None
     except (ParsingError, *UNREADABLE) as error:
         raise _unreadable(what, type(error).__name__) from None
+
+
+def every_item(first: Any) -> Iterator[Any]:
+    """The items of all pages; the page after the last is not found.
+
+    The pager's own iterator takes a page that is none for the last one, and what it leaves out would look deleted.
+    """
+    page = first
+    while page.items:
+        yield from page.items
+        try:
+            page = page.get_next()
+        except ApiError as error:
+            if error.status_code == httpx.codes.NOT_FOUND:
+                return
+            raise
+    if page.items is None:
+        raise TypeError("a page without items")
+
+
+def a_list(answer: Any) -> list[Any]:
+    if not isinstance(answer, list):
+        raise TypeError("no list")
+    return answer
 
 
 def _unreadable(what: str, how: str) -> LabelStudioError:

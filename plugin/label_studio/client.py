@@ -7,7 +7,7 @@ Answers are taken as JSON and read by `payloads` alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ import httpx
 from label_studio_sdk import LabelStudio as Sdk
 
 from plugin.label_studio.bulk import Bulk
-from plugin.label_studio.calls import errors
+from plugin.label_studio.calls import errors, every_item
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.imports import Present, chunks
 from plugin.label_studio.inspection import WEBHOOK_ACTIONS, webhook_settings
@@ -84,10 +84,9 @@ class SdkLabelStudio(Bulk, ReworkCalls, SourceCalls):
 
     def find_project(self, title: str, marker: str) -> int | None:
         with errors(f"find project {title!r}"):
-            projects: Iterable[Any] = self._sdk.projects.list(title=title)
             found = [
                 project.id
-                for project in projects
+                for project in every_item(self._sdk.projects.list(title=title))
                 if project.title == title and has_marker(project.label_config or "", marker)
             ]
         return min(found, default=None)
@@ -103,7 +102,7 @@ class SdkLabelStudio(Bulk, ReworkCalls, SourceCalls):
     def get_project(self, project_id: int) -> Json:
         with errors(f"project {project_id}"):
             project: Json = self._sdk.projects.with_raw_response.get(project_id).response.json()
-            return project
+            return {**project, "id": int(project["id"])}
 
     def update_project(self, project_id: int, **changes: Any) -> None:
         with errors(f"update project {project_id}"):
@@ -185,11 +184,11 @@ class SdkLabelStudio(Bulk, ReworkCalls, SourceCalls):
         try:
             with errors(f"next task of project {project_id}"):
                 answer = self._sdk.actions.with_raw_response.create(id="next_task", project=project_id)
+                return parse_drawn_task(answer.response.json())
         except LabelStudioError as error:
             if error.status == httpx.codes.NOT_FOUND and "no tasks" in error.body:
                 return None
             raise
-        return parse_drawn_task(answer.response.json())
 
     def submit_annotation(
         self,
@@ -225,8 +224,6 @@ class SdkLabelStudio(Bulk, ReworkCalls, SourceCalls):
 
     def _tasks(self, project_id: int, query: Json, **more: Any) -> Iterator[Json]:
         with errors(f"tasks of project {project_id}"):
-            pager: Iterable[Any] = self._sdk.tasks.list(
-                project=project_id, query=json.dumps(query), fields="all", **more
-            )
-            for task in pager:
+            pager: Any = self._sdk.tasks.list(project=project_id, query=json.dumps(query), fields="all", **more)
+            for task in every_item(pager):
                 yield task.model_dump(mode="json")

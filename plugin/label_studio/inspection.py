@@ -9,7 +9,7 @@ from typing import Any
 
 from label_studio_sdk import LabelStudio as Sdk
 
-from plugin.label_studio.calls import errors
+from plugin.label_studio.calls import a_list, errors
 from plugin.label_studio.payloads import (
     Hook,
     ServerFacts,
@@ -65,18 +65,18 @@ class Inspection:
         with errors(f"webhooks of project {project_id}"):
             present = self._sdk.webhooks.with_raw_response.list(project=str(project_id)).response.json()
             # A hook of the whole organisation has no project.
-            return [parse_hook(hook) for hook in present if hook["project"] == project_id]
+            return [parse_hook(hook) for hook in a_list(present) if hook["project"] == project_id]
 
     def tabs(self, project_id: int) -> list[str]:
         with errors(f"tabs of project {project_id}"):
             present = self._sdk.views.with_raw_response.list(project=project_id).response.json()
-            return [str(view["data"].get("title")) for view in present]
+            return [str(view["data"].get("title")) for view in a_list(present)]
 
     def ml_backends(self, project_id: int) -> list[str]:
         """The titles of the machine-learning backends that somebody connected."""
         with errors(f"ML backends of project {project_id}"):
             present = self._sdk.ml.with_raw_response.list(project=project_id).response.json()
-            return [str(backend["title"]) for backend in present]
+            return [str(backend["title"]) for backend in a_list(present)]
 
     def sorted_by(self, project_id: int, column: str) -> list[int | None]:
         """The utterance ids of a small project in the order of one of its columns."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -158,6 +159,15 @@ def test_the_evaluation_worker_has_low_priority(machine: Machine, output: str) -
     assert evaluation.nice() > scoring.nice()
 
 
+def test_the_doctor_finds_nothing_wrong_with_a_fresh_stack(machine: Machine, output: str) -> None:
+    """Also that a webhook, sent by its Label Studio, reaches its web and its database."""
+    done = machine.assay("label-studio", "doctor", "--json")
+    found = json.loads(done.stdout)
+    assert found["findings"] == []
+    assert found["left_out"] == []
+    assert done.returncode == 0
+
+
 def test_a_worker_that_dies_is_started_again(machine: Machine, output: str) -> None:
     first = machine.process("worker")
     assert first is not None
@@ -193,3 +203,8 @@ def test_a_crash_of_everything_loses_no_data_and_down_leaves_nothing(machine: Ma
     assert not [process for process in processes if process.is_running()]
     assert "Nothing was running" in machine.assay("down").stdout
     assert set(machine.states().values()) == {"stopped"}
+
+    report = machine.assay("label-studio", "doctor", "--json")
+    assert report.returncode == 1
+    names = {finding["finding"] for finding in json.loads(report.stdout)["findings"]}
+    assert names == {"database-unreachable", "broker-down", "label-studio-unreachable", "part-not-running"}

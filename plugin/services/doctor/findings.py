@@ -90,6 +90,10 @@ KINDS: Mapping[str, Kind] = {
         "Reviews are collected late.",
         "The log of the worker for the queue `ingest` says what keeps it; `assay ingest reconcile` collects at once.",
     ),
+    "source-fails": warning(
+        "New and changed tasks of the attached project are not ingested, and reviews not written back to it.",
+        "Mend what it says; `assay label-studio sync` tries again. Or detach it.",
+    ),
     # Label Studio itself.
     "label-studio-unreachable": error(
         "No queue can be published and no review collected.",

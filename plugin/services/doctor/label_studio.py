@@ -17,8 +17,9 @@ from plugin.services.doctor.parts import spell
 from plugin.services.doctor.patient import DATABASE, LABEL_STUDIO, SCHEMA, Patient, check
 from plugin.settings import SettingsError
 
-# The contract tests have passed against these, and `make test` runs them against the newest.
-OLDEST_TESTED, NEWEST_TESTED = "1.23.2", "1.23.2"
+# The contract tests have passed against these, and `make test` runs them against the newest. (1.22.0 refuses webhooks
+# to no address: those tests alone ask for 1.23.1.)
+OLDEST_TESTED, NEWEST_TESTED = "1.22.0", "1.23.2"
 UNAUTHORISED = frozenset({401, 403})
 SQLITE = "django.db.backends.sqlite3"
 TOLERATED_SKEW = timedelta(seconds=30)

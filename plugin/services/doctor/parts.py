@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.repositories import polls, symptoms
+from db.repositories import polls, sources, symptoms
 from plugin.services.doctor.findings import Finding
 from plugin.services.doctor.patient import BROKER, DATABASE, SCHEMA, WORDS, Patient, check
 from plugin.settings import SettingsError
@@ -82,6 +82,17 @@ def waiting(patient: Patient) -> Iterator[Finding]:
         yield Finding("queues-wait", f"Chosen more than {spell(PATIENCE)} ago and not published: {names}.")
     if waits_too_long(oldest, now):
         yield Finding("webhooks-wait", f"A webhook has waited for {spell(now - (oldest or now))} to be handled.")
+
+
+@check("sources", SCHEMA)
+def attached(patient: Patient) -> Iterator[Finding]:
+    with patient.transaction()() as session:
+        rows = sources.attached(session, patient.instance)
+    for row in rows:
+        if row.error:
+            yield Finding(
+                "source-fails", f"The source {row.name!r}, project {row.project_id}, is not read: {row.error}"
+            )
 
 
 def waits_too_long(oldest: datetime | None, now: datetime) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy import text, update
 
 from db.migrate import head_revision
 from db.models import Queue, SelectionRow
-from db.repositories import webhook_events
+from db.repositories import sources, webhook_events
 from db.session import make_engine
 from plugin.services.doctor.patient import WORDS
 from plugin.settings import Settings, SettingsError
@@ -23,7 +23,7 @@ from tests import servers
 from tests.integration.doctor.conftest import Clinic
 from tests.integration.doctor.test_label_studio import only
 
-NEED_SCHEMA = {"beat", "what waits", "serving order", "arrival of webhooks", "queues", "order of reviews"}
+NEED_SCHEMA = {"beat", "what waits", "serving order", "arrival of webhooks", "queues", "order of reviews", "sources"}
 
 
 def long_ago() -> datetime:
@@ -165,6 +165,19 @@ def test_a_webhook_that_nobody_handles_is_told(fake_clinic: Clinic) -> None:
     with fake_clinic.wiring.transaction() as session:
         webhook_events.mark_handled(session, event_id or 0)
     assert fake_clinic.names() == []
+
+
+def test_a_source_that_cannot_be_read_is_told(fake_clinic: Clinic) -> None:
+    with fake_clinic.wiring.transaction() as session:
+        values = {"title": "Tickets", "name": "tickets", "mapping": {}, "write_back": "none"}
+        source = sources.attach(session, fake_clinic.wiring.instance, 4711, values)
+    assert fake_clinic.names() == []
+    with fake_clinic.wiring.transaction() as session:
+        sources.change(session, source.id, error="the project 4711 is no longer in Label Studio")
+    finding = only(fake_clinic.findings(), "source-fails")
+    assert finding.what == (
+        "The source 'tickets', project 4711, is not read: the project 4711 is no longer in Label Studio"
+    )
 
 
 def test_a_part_of_the_stack_that_does_not_run_is_told(fake_clinic: Clinic) -> None:
