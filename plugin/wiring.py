@@ -135,7 +135,7 @@ class Wiring:
             return
         with advisory_lock(self.engine, f"publish:{queue_id}", wait=False) as held:
             if held:
-                watching.watch(self.transaction, self.label_studio, self.instance, queue_id)
+                watching.watch(self.transaction, self.label_studio, self.instance, queue_id, self.sampling())
 
     def trial(self, *, anew: bool = False) -> Trial:
         """How this Label Studio serves its queues, tried once a version and asked for its version now and then."""

@@ -83,8 +83,17 @@ def due(session: Session, instance: str, project_id: int, *, force: bool = False
     return queue.id if queue is not None and queue_settings.is_due(session, queue.id, every) else None
 
 
-def watch(transaction: TransactionMaker, label_studio: LabelStudio, instance: str, queue_id: int) -> list[Change]:
-    """Put back what somebody changed in a queue's project. Not while it is being published."""
+def watch(
+    transaction: TransactionMaker,
+    label_studio: LabelStudio,
+    instance: str,
+    queue_id: int,
+    sampling: str | None = None,
+) -> list[Change]:
+    """Put back what somebody changed in a queue's project. Not while it is being published.
+
+    `sampling`: what keeps the planned order now, should another version of Label Studio need another.
+    """
     with transaction() as session:
         queue = queue_rows.get(session, queue_id)
     if queue is None or queue.instance != instance or queue.project_id is None or not queue.settings:
@@ -95,11 +104,13 @@ def watch(transaction: TransactionMaker, label_studio: LabelStudio, instance: st
         if error.status == NOT_FOUND:  # told, and made anew, by who publishes and tidies up
             return []
         raise
-    found = changes(project, wanted_of(queue)) if is_same(project, queue) else []
+    wanted = wanted_of(queue) if sampling is None else {**wanted_of(queue), "sampling": sampling}
+    found = changes(project, wanted) if is_same(project, queue) else []
     report(queue, found)
     refused = put(label_studio, queue.project_id, {change.name: change.wanted for change in found})
     with transaction() as session:
         queue_settings.seen(session, queue.id)
+        queue_settings.remember(session, queue.id, {"sampling": wanted["sampling"]})
         if "model_version" in refused and queue.kind == REVIEW:  # its predictions are gone: they are sent again
             queue_settings.order_anew(session, queue.id)
     return found

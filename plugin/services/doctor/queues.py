@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from typing import Any
 
@@ -123,6 +123,8 @@ def edited(patient: Patient, seen: Seen) -> Iterator[Finding]:
         with patient.transaction()() as session:
             again = queue_rows.get(session, seen.queue.id)
         found = differences(Seen(again, patient.label_studio.get_project(seen.project_id))) if again else []
+        if again and again.importing_since and datetime.now(UTC) - again.importing_since < PUBLISHED_WITHIN:
+            found = [change for change in found if change.name != "model_version"]
     for change in found:
         kind = BY_SETTING.get(change.name, "setting-changed")
         yield Finding(kind, f"{name(seen.queue)}: {change}.", lambda: patient.watch(seen.project_id))

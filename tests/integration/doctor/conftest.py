@@ -98,11 +98,11 @@ def pool_url(postgres_server: PostgresServer, _migrated_template: str) -> Iterat
     url = postgres_server.create(name, template=_migrated_template)
     engine = make_engine(url)
     with transaction_maker(engine)() as session:
-        factories.utterances(session, 180, nlu_score=0.5, locale=LOCALE)
+        factories.utterances(session, 300, nlu_score=0.5, locale=LOCALE)
         factories.champion(session, LOCALE)
         [batch] = scoring.read_batches(session, 0, 2**62)
         scoring.write(session, scoring.compute(batch, FakeScorer()))
-        policies.change(session, LOCALE, "*", {"budget": 60, "blind_share": 0.0}, changed_by="test", comment="")
+        policies.change(session, LOCALE, "*", {"budget": 90, "blind_share": 0.0}, changed_by="test", comment="")
     engine.dispose()
     yield url
     postgres_server.drop(name)

@@ -123,7 +123,9 @@ def test_sequential_sampling_serves_in_order_of_import_and_locks(site: Site) -> 
     site.admin.update_project(project, sampling="Sequential sampling")
     drawn = [client.next_task(project) for client in site.annotators]
     assert [task and task.utterance_id for task in drawn] == [107, 106, 105, 104]
-    assert finish_all(site.annotators[0], project) == [107, 103, 102, 101, 100]
+    late = replace(queue_tasks(1)[0], utterance_id=999)
+    site.admin.import_tasks(project, [task_json(late, "round-1", LABELS)])
+    assert finish_all(site.annotators[0], project) == [107, 103, 102, 101, 100, 999]
 
 
 def test_the_last_task_takes_the_tabs_with_it(site: Site) -> None:

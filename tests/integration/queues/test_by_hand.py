@@ -186,9 +186,7 @@ def test_a_project_is_looked_at_now_and_then(
 
 
 @pytest.mark.usefixtures("pool")
-def test_a_queue_in_fallback_mode_serves_the_planned_order_and_arrivals_last(
-    session: Session, transaction: TransactionMaker
-) -> None:
+def test_a_queue_in_fallback_mode_serves_the_planned_order(session: Session, transaction: TransactionMaker) -> None:
     server = FakeLabelStudio()
     server.ignores_scores = True
     refresh(transaction, 1)

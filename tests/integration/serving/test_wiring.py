@@ -80,6 +80,18 @@ def test_it_is_tried_once_and_asked_for_its_version_now_and_then(
     assert len(asked) == 3
 
 
+def test_queues_follow_a_label_studio_that_serves_otherwise_since_its_upgrade(
+    wiring: Recorder, server: FakeLabelStudio
+) -> None:
+    publish(wiring)
+    for version, ignores_scores, sampling in (("1.24.0", True, BY_IMPORT), ("1.24.1", False, BY_SCORE)):
+        server.version, server.ignores_scores = version, ignores_scores
+        wiring._trials[:] = [(-1e9, wiring._trials[0][1])]
+        for project_id in list(server.projects):
+            wiring.reconcile(project_id, wait=True, force=True)
+        assert samplings(server) == {sampling}
+
+
 def test_where_we_may_not_try_the_usual_is_taken(
     wiring: Recorder, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
