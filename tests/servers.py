@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -114,6 +114,35 @@ def label_studio_server(folder: Path, postgres: PostgresServer) -> Iterator[Labe
     with _on_free_port(lambda port: _label_studio(folder, postgres, port), folder) as server:
         token = accounts.mint_token(server.url, server.email, server.password)
         yield LabelStudioServer(server.url, server.email, server.password, token)
+
+
+@dataclass(slots=True)
+class RestartableLabelStudio:
+    """A Label Studio of a test's own, on a database of its own: it may be stopped and started again."""
+
+    part: Part
+    start: Start
+    process: PartProcess
+    server: LabelStudioServer
+
+    def restart(self) -> None:
+        self.process.stop()
+        self.process = bring_up(self.part, self.start)
+
+
+@contextmanager
+def restartable_label_studio(folder: Path, postgres: PostgresServer, database: str) -> Iterator[RestartableLabelStudio]:
+    """In a folder of its own."""
+    label_studio = replace(_label_studio(folder, postgres, free_port()), database=database)
+    start = Start(folder / "logs", folder / "run")
+    part = label_studio.part()
+    ours = RestartableLabelStudio(part, start, bring_up(part, start), LabelStudioServer(label_studio.url, "", "", ""))
+    try:
+        token = accounts.mint_token(label_studio.url, label_studio.email, label_studio.password)
+        ours.server = LabelStudioServer(label_studio.url, label_studio.email, label_studio.password, token)
+        yield ours
+    finally:
+        ours.process.stop()
 
 
 def label_studio_template(folder: Path, postgres: PostgresServer) -> Path:
