@@ -10,6 +10,7 @@ from db.models.evaluations import (
     TestSetItem,
     TrainingRun,
     TrainingStep,
+    VerdictRow,
 )
 from db.models.models import Feature, ModelVersion, Score, ScoringWatermark
 from db.models.policies import PolicyChange, PolicyRow
@@ -48,5 +49,6 @@ __all__ = [
     "TrainingStep",
     "UtteranceRevision",
     "UtteranceRow",
+    "VerdictRow",
     "WebhookEventRow",
 ]

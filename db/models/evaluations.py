@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import Base, BigId, CreatedAt
 
 RUN_STATES = ("queued", "running", "done", "failed")
+VERDICT_STATES = ("better", "worse", "no difference", "not enough evidence")
 
 
 class Schedule(Base):
@@ -140,3 +141,52 @@ class EvaluationMetric(Base):
     ci_low: Mapped[float | None]
     ci_high: Mapped[float | None]
     n: Mapped[int]
+
+
+class VerdictRow(Base):
+    """One arm of a run against its control, on one test set, in one domain (* is all), by one metric.
+
+    Changes are rates of the arm less the control's (`difference`), and that as a share of the control's rate
+    (`relative`): of an error rate, negative is better. `labels_saved` is a share of labels, and what is not
+    estimable is NULL. `seeds` counts training seeds, `n` test utterances.
+    """
+
+    __tablename__ = "verdicts"
+    __table_args__ = (
+        CheckConstraint(f"state IN {VERDICT_STATES}", name="state_is_known"),
+        CheckConstraint("metric = lower(metric)", name="metric_is_lower_case"),
+        CheckConstraint("arm <> control", name="arm_is_not_its_control"),
+        CheckConstraint("std_error >= 0", name="std_error_is_not_negative"),
+        CheckConstraint("ci_low <= ci_high", name="ci_order"),
+        CheckConstraint("relative_low <= relative_high", name="relative_order"),
+        CheckConstraint("labels_saved_low <= labels_saved_high", name="labels_saved_order"),
+        CheckConstraint("labels_saved <= 1 AND labels_saved_high <= 1", name="labels_saved_is_a_share"),
+        CheckConstraint("p_value BETWEEN 0 AND 1 AND p_holm BETWEEN 0 AND 1", name="p_is_a_probability"),
+        CheckConstraint("n >= 0 AND seeds >= 0 AND control_labels_needed >= 0", name="counts_are_not_negative"),
+    )
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("training_runs.id"), primary_key=True)
+    test_set_id: Mapped[int] = mapped_column(ForeignKey("test_sets.id"), primary_key=True)
+    domain: Mapped[str] = mapped_column(primary_key=True)
+    metric: Mapped[str] = mapped_column(primary_key=True)
+    arm: Mapped[str] = mapped_column(primary_key=True)
+    control: Mapped[str]
+    locale: Mapped[str]
+    difference: Mapped[float | None]
+    std_error: Mapped[float | None]
+    ci_low: Mapped[float | None]
+    ci_high: Mapped[float | None]
+    relative: Mapped[float | None]
+    relative_low: Mapped[float | None]
+    relative_high: Mapped[float | None]
+    p_value: Mapped[float | None]
+    p_holm: Mapped[float | None]
+    labels_saved: Mapped[float | None]
+    labels_saved_low: Mapped[float | None]
+    labels_saved_high: Mapped[float | None]
+    control_labels_needed: Mapped[int | None]
+    n: Mapped[int]
+    seeds: Mapped[int]
+    state: Mapped[str]
+    sentence: Mapped[str]
+    created_at: Mapped[CreatedAt]

@@ -571,6 +571,58 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "name", name=op.f("pk_training_steps")),
     )
     op.create_table(
+        "verdicts",
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("test_set_id", sa.BigInteger(), nullable=False),
+        sa.Column("domain", sa.Text(), nullable=False),
+        sa.Column("metric", sa.Text(), nullable=False),
+        sa.Column("arm", sa.Text(), nullable=False),
+        sa.Column("control", sa.Text(), nullable=False),
+        sa.Column("locale", sa.Text(), nullable=False),
+        sa.Column("difference", sa.Double(), nullable=True),
+        sa.Column("std_error", sa.Double(), nullable=True),
+        sa.Column("ci_low", sa.Double(), nullable=True),
+        sa.Column("ci_high", sa.Double(), nullable=True),
+        sa.Column("relative", sa.Double(), nullable=True),
+        sa.Column("relative_low", sa.Double(), nullable=True),
+        sa.Column("relative_high", sa.Double(), nullable=True),
+        sa.Column("p_value", sa.Double(), nullable=True),
+        sa.Column("p_holm", sa.Double(), nullable=True),
+        sa.Column("labels_saved", sa.Double(), nullable=True),
+        sa.Column("labels_saved_low", sa.Double(), nullable=True),
+        sa.Column("labels_saved_high", sa.Double(), nullable=True),
+        sa.Column("control_labels_needed", sa.BigInteger(), nullable=True),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.Column("seeds", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("sentence", sa.Text(), nullable=False),
+        sa.Column(
+            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.CheckConstraint(
+            "state IN ('better', 'worse', 'no difference', 'not enough evidence')",
+            name=op.f("ck_verdicts_state_is_known"),
+        ),
+        sa.CheckConstraint("metric = lower(metric)", name=op.f("ck_verdicts_metric_is_lower_case")),
+        sa.CheckConstraint("arm <> control", name=op.f("ck_verdicts_arm_is_not_its_control")),
+        sa.CheckConstraint("std_error >= 0", name=op.f("ck_verdicts_std_error_is_not_negative")),
+        sa.CheckConstraint("ci_low <= ci_high", name=op.f("ck_verdicts_ci_order")),
+        sa.CheckConstraint("relative_low <= relative_high", name=op.f("ck_verdicts_relative_order")),
+        sa.CheckConstraint("labels_saved_low <= labels_saved_high", name=op.f("ck_verdicts_labels_saved_order")),
+        sa.CheckConstraint(
+            "labels_saved <= 1 AND labels_saved_high <= 1", name=op.f("ck_verdicts_labels_saved_is_a_share")
+        ),
+        sa.CheckConstraint(
+            "p_value BETWEEN 0 AND 1 AND p_holm BETWEEN 0 AND 1", name=op.f("ck_verdicts_p_is_a_probability")
+        ),
+        sa.CheckConstraint(
+            "n >= 0 AND seeds >= 0 AND control_labels_needed >= 0", name=op.f("ck_verdicts_counts_are_not_negative")
+        ),
+        sa.ForeignKeyConstraint(["run_id"], ["training_runs.id"], name=op.f("fk_verdicts_run_id")),
+        sa.ForeignKeyConstraint(["test_set_id"], ["test_sets.id"], name=op.f("fk_verdicts_test_set_id")),
+        sa.PrimaryKeyConstraint("run_id", "test_set_id", "domain", "metric", "arm", name=op.f("pk_verdicts")),
+    )
+    op.create_table(
         "evaluation_metrics",
         sa.Column("evaluation_id", sa.BigInteger(), nullable=False),
         sa.Column("domain", sa.Text(), nullable=False),
@@ -730,6 +782,7 @@ def downgrade() -> None:
     op.drop_index("ix_queue_tasks_utterance_id", table_name="queue_tasks")
     op.drop_table("queue_tasks")
     op.drop_table("evaluation_metrics")
+    op.drop_table("verdicts")
     op.drop_table("training_steps")
     op.drop_table("test_set_items")
     op.drop_index("ix_selection_items_utterance_id", table_name="selection_items")
