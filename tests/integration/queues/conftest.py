@@ -58,7 +58,8 @@ def publish_all(
 ) -> list[queues.Published]:
     with transaction() as session:
         dirty = queue_rows.dirty_ids(session, instance)
-    published = [queues.publish(transaction, server.client(), instance, queue_id, NOW) for queue_id in dirty]
+    now = datetime.now(UTC)
+    published = [queues.publish(transaction, server.client(), instance, queue_id, now) for queue_id in dirty]
     return [one for one in published if one is not None]
 
 

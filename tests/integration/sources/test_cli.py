@@ -26,7 +26,7 @@ Run = Callable[..., Result]
 def wiring(clean_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     recorder = Recorder(clean_database_url, webhook_base_url="http://127.0.0.1:9", webhook_secret=SecretStr("secret"))
     monkeypatch.setattr("plugin.cli.sources.get_wiring", lambda: recorder)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("plugin.cli.output.console.width", 200)
     yield recorder
     recorder.engine.dispose()
 
