@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigId, CreatedAt
 
-RUN_STATES = ("queued", "running", "done", "failed")
+RUN_STATES = ("queued", "running", "done", "failed", "cancelled")
 VERDICT_STATES = ("better", "worse", "no difference", "not enough evidence")
 
 
@@ -110,8 +110,33 @@ class TrainingStep(Base):
     finished_at: Mapped[CreatedAt]
 
 
+class TrainingFrame(Base):
+    """What a run trains and tests on, frozen at its first step: zlib-compressed JSON of ids, revisions and labels.
+
+    Texts are not copied: revisions keep them. `content_hash` is the SHA-256 of the JSON.
+    """
+
+    __tablename__ = "training_frames"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("training_runs.id"), primary_key=True)
+    content_hash: Mapped[str]
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class TrainingPrediction(Base):
+    """What one training of a run says of all test utterances of its frame, zlib-compressed JSON, in their order."""
+
+    __tablename__ = "training_predictions"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("training_runs.id"), primary_key=True)
+    arm: Mapped[str] = mapped_column(primary_key=True)
+    seed: Mapped[int] = mapped_column(primary_key=True)
+    content_hash: Mapped[str]
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class Evaluation(Base):
-    """One arm of a run on one test set."""
+    """One arm of a run on one test set, over `seeds` trainings. A model version only where its weights were kept."""
 
     __tablename__ = "evaluations"
     __table_args__ = (UniqueConstraint("run_id", "test_set_id", "arm"),)
@@ -120,13 +145,17 @@ class Evaluation(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("training_runs.id"))
     test_set_id: Mapped[int] = mapped_column(ForeignKey("test_sets.id"))
     arm: Mapped[str]
-    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
     training_size: Mapped[int]
+    seeds: Mapped[int] = mapped_column(server_default=text("1"))
     created_at: Mapped[CreatedAt]
 
 
 class EvaluationMetric(Base):
-    """Long form. `domain` * is all of them; `n` counts test utterances; rates are shares, not percents."""
+    """Long form. `domain` * is all of them; `n` counts test utterances; rates are shares, not percents.
+
+    `weighted_value` counts each test utterance as often as the log says its text.
+    """
 
     __tablename__ = "evaluation_metrics"
     __table_args__ = (
@@ -140,6 +169,7 @@ class EvaluationMetric(Base):
     value: Mapped[float]
     ci_low: Mapped[float | None]
     ci_high: Mapped[float | None]
+    weighted_value: Mapped[float | None]
     n: Mapped[int]
 
 
@@ -159,6 +189,7 @@ class VerdictRow(Base):
         CheckConstraint("std_error >= 0", name="std_error_is_not_negative"),
         CheckConstraint("ci_low <= ci_high", name="ci_order"),
         CheckConstraint("relative_low <= relative_high", name="relative_order"),
+        CheckConstraint("shrunken_low <= shrunken_high", name="shrunken_order"),
         CheckConstraint("labels_saved_low <= labels_saved_high", name="labels_saved_order"),
         CheckConstraint("labels_saved <= 1 AND labels_saved_high <= 1", name="labels_saved_is_a_share"),
         CheckConstraint("p_value BETWEEN 0 AND 1 AND p_holm BETWEEN 0 AND 1", name="p_is_a_probability"),
@@ -179,6 +210,9 @@ class VerdictRow(Base):
     relative: Mapped[float | None]
     relative_low: Mapped[float | None]
     relative_high: Mapped[float | None]
+    shrunken: Mapped[float | None]
+    shrunken_low: Mapped[float | None]
+    shrunken_high: Mapped[float | None]
     p_value: Mapped[float | None]
     p_holm: Mapped[float | None]
     labels_saved: Mapped[float | None]

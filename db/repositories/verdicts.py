@@ -33,6 +33,9 @@ class Verdict(NamedTuple):
     relative: float | None = None
     relative_low: float | None = None
     relative_high: float | None = None
+    shrunken: float | None = None
+    shrunken_low: float | None = None
+    shrunken_high: float | None = None
     p_value: float | None = None
     p_holm: float | None = None
     labels_saved: float | None = None

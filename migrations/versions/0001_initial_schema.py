@@ -440,7 +440,8 @@ def upgrade() -> None:
             "(state = 'failed') = (error IS NOT NULL)", name=op.f("ck_training_runs_failed_has_an_error")
         ),
         sa.CheckConstraint(
-            "state IN ('queued', 'running', 'done', 'failed')", name=op.f("ck_training_runs_state_is_known")
+            "state IN ('queued', 'running', 'done', 'failed', 'cancelled')",
+            name=op.f("ck_training_runs_state_is_known"),
         ),
         sa.ForeignKeyConstraint(["schedule_id"], ["schedules.id"], name=op.f("fk_training_runs_schedule_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_training_runs")),
@@ -467,8 +468,9 @@ def upgrade() -> None:
         sa.Column("run_id", sa.BigInteger(), nullable=False),
         sa.Column("test_set_id", sa.BigInteger(), nullable=False),
         sa.Column("arm", sa.Text(), nullable=False),
-        sa.Column("model_version_id", sa.BigInteger(), nullable=False),
+        sa.Column("model_version_id", sa.BigInteger(), nullable=True),
         sa.Column("training_size", sa.BigInteger(), nullable=False),
+        sa.Column("seeds", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.Column(
             "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
@@ -558,6 +560,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("test_set_id", "utterance_id", name=op.f("pk_test_set_items")),
     )
     op.create_table(
+        "training_frames",
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("content_hash", sa.Text(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["training_runs.id"], name=op.f("fk_training_frames_run_id")),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_training_frames")),
+    )
+    op.create_table(
+        "training_predictions",
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("arm", sa.Text(), nullable=False),
+        sa.Column("seed", sa.BigInteger(), nullable=False),
+        sa.Column("content_hash", sa.Text(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["training_runs.id"], name=op.f("fk_training_predictions_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "arm", "seed", name=op.f("pk_training_predictions")),
+    )
+    op.create_table(
         "training_steps",
         sa.Column("run_id", sa.BigInteger(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -586,6 +606,9 @@ def upgrade() -> None:
         sa.Column("relative", sa.Double(), nullable=True),
         sa.Column("relative_low", sa.Double(), nullable=True),
         sa.Column("relative_high", sa.Double(), nullable=True),
+        sa.Column("shrunken", sa.Double(), nullable=True),
+        sa.Column("shrunken_low", sa.Double(), nullable=True),
+        sa.Column("shrunken_high", sa.Double(), nullable=True),
         sa.Column("p_value", sa.Double(), nullable=True),
         sa.Column("p_holm", sa.Double(), nullable=True),
         sa.Column("labels_saved", sa.Double(), nullable=True),
@@ -608,6 +631,7 @@ def upgrade() -> None:
         sa.CheckConstraint("std_error >= 0", name=op.f("ck_verdicts_std_error_is_not_negative")),
         sa.CheckConstraint("ci_low <= ci_high", name=op.f("ck_verdicts_ci_order")),
         sa.CheckConstraint("relative_low <= relative_high", name=op.f("ck_verdicts_relative_order")),
+        sa.CheckConstraint("shrunken_low <= shrunken_high", name=op.f("ck_verdicts_shrunken_order")),
         sa.CheckConstraint("labels_saved_low <= labels_saved_high", name=op.f("ck_verdicts_labels_saved_order")),
         sa.CheckConstraint(
             "labels_saved <= 1 AND labels_saved_high <= 1", name=op.f("ck_verdicts_labels_saved_is_a_share")
@@ -630,6 +654,7 @@ def upgrade() -> None:
         sa.Column("value", sa.Double(), nullable=False),
         sa.Column("ci_low", sa.Double(), nullable=True),
         sa.Column("ci_high", sa.Double(), nullable=True),
+        sa.Column("weighted_value", sa.Double(), nullable=True),
         sa.Column("n", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("ci_low <= ci_high", name=op.f("ck_evaluation_metrics_ci_order")),
         sa.CheckConstraint("n >= 0", name=op.f("ck_evaluation_metrics_n_is_not_negative")),
@@ -784,6 +809,8 @@ def downgrade() -> None:
     op.drop_table("evaluation_metrics")
     op.drop_table("verdicts")
     op.drop_table("training_steps")
+    op.drop_table("training_predictions")
+    op.drop_table("training_frames")
     op.drop_table("test_set_items")
     op.drop_index("ix_selection_items_utterance_id", table_name="selection_items")
     op.drop_table("selection_items")
