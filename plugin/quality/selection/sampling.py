@@ -19,7 +19,7 @@ Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 UInt = NDArray[np.uint64]
 
-Purpose = Literal["control", "ties", "easy", "reserve", "order", "candidates", "centres", "bandit", "noise"]
+Purpose = Literal["control", "ties", "easy", "reserve", "order", "candidates", "centres", "bandit", "auto", "noise"]
 
 
 class Lots:
