@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from plugin.experiment.analysis.comparisons import mean_rate
-from plugin.experiment.analysis.intervals import FEWEST_SEEDS, LEVEL, SEED, expanded_level
+from plugin.experiment.analysis.intervals import FEWEST_SEEDS, LEVEL, SEED
 from plugin.experiment.analysis.results import EVERYTHING, NOTHING, Pair, Results, Setting, is_random
+from plugin.quality.crossed import expanded_level
 from plugin.quality.metrics import HIGHER_IS_BETTER
 
 Float = NDArray[np.float64]

@@ -11,15 +11,14 @@ Axes: S seeds, L locales, B resamples.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
 
 from plugin.experiment.analysis.results import Pair
+from plugin.quality.crossed import expanded_level
 from plugin.quality.inference import ratio_interval
 from plugin.quality.significance import sign_flip_test
 
@@ -124,35 +123,6 @@ def as_table(changes: Mapping[Pair, float]) -> tuple[Float, Float]:
         at = seeds[pair.seed], locales[pair.locale]
         table[at], present[at] = value, 1.0
     return table, present
-
-
-def expanded_level(n: int, level: float = LEVEL) -> float:
-    r"""The nominal level at which a bootstrap interval of a mean covers `level` in spite of small n.
-
-    The bootstrap distribution of a mean is too narrow by :math:`\sqrt{(n-1)/n}` and has normal tails where
-    Student's are due; reading it at this level makes up for both:
-
-    .. math:: 1 - 2\,\Phi\left(-\sqrt{n/(n-1)}\; t_{(1+level)/2,\,n-1}\right)
-
-    Args:
-        n: independent units, at least 2.
-        level: in (0, 1).
-
-    Returns:
-        A level in (level, 1), nearer to `level` the larger n.
-
-    Raises:
-        ValueError: n < 2.
-
-    Source: Hesterberg 2015, 'What teachers should know about the bootstrap', expanded percentile interval.
-
-    >>> round(expanded_level(10), 4), round(expanded_level(1000), 4)
-    (0.9829, 0.9504)
-    """
-    if n < 2:
-        raise ValueError(f"an interval needs two units at least, not {n}")
-    quantile = math.sqrt(n / (n - 1)) * float(stdtrit(n - 1, (1.0 + level) / 2.0))
-    return 1.0 - 2.0 * float(ndtr(-quantile))
 
 
 def seed_interval(
