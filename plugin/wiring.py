@@ -22,7 +22,7 @@ from plugin.label_studio.queues import BY_SCORE
 from plugin.services import selection, watching
 from plugin.services.agreement import is_of_reviews, publish_opinions, rework
 from plugin.services.ingest import Collected, reconcile
-from plugin.services.queues import Published, Webhook, dirty, publish
+from plugin.services.queues import Published, Webhook, ask_for_news, dirty, publish
 from plugin.services.serving import Trial, known_or_tried, try_and_remember
 from plugin.services.sources import Polled, WrittenBack, poll, write_back
 from plugin.services.tidying import tidy
@@ -91,7 +91,9 @@ class Wiring:
         whether more has come meanwhile.
         """
         with advisory_lock(self.engine, f"publish:{queue_id}", wait=wait) as held:
-            done = self._publish(queue_id) if held else None
+            # While Label Studio was away, the sweeps have sent one message a minute.
+            is_asked_for = held and (wait or self._is_dirty(queue_id))
+            done = self._publish(queue_id) if is_asked_for else None
             for _ in range(PUBLISHED_AGAIN):
                 if done is None or not self._is_dirty(queue_id):
                     break
@@ -136,6 +138,8 @@ class Wiring:
         with advisory_lock(self.engine, f"publish:{queue_id}", wait=False) as held:
             if held:
                 watching.watch(self.transaction, self.label_studio, self.instance, queue_id, self.sampling())
+                if self.webhook is not None:  # somebody may have switched it off
+                    ask_for_news(self.label_studio, project_id, self.webhook)
 
     def trial(self, *, anew: bool = False) -> Trial:
         """How this Label Studio serves its queues, tried once a version and asked for its version now and then."""

@@ -24,8 +24,10 @@ class Queue(Base):
     ours. `surplus` is by how many the project's tasks outnumbered ours when their ids were last compared: tasks made by
     hand, less annotated ones that were deleted by hand.
 
-    It shows `selection_id`, the last extension of a round or the round itself; its order is served under the name of
-    `order_id`. Since `importing_since` an import may have left tasks in the project that no row knows; NULL: none has.
+    It shows `selection_id`, the last extension of a round or the round itself. Its order is that of `order_id`, served
+    as `order_name`. Since `importing_since` an import may have left tasks in the project that no row knows; NULL: none
+    has. A publishing that has begun and not ended tells by `begun_name` under which name it sends, and by
+    `begun_digest` what. `changes` counts how often the queue became dirty.
 
     `settings` is the project as we last set it up, `settings_seen_at` when it was last compared with that.
     """
@@ -47,8 +49,12 @@ class Queue(Base):
     project_id: Mapped[int | None]
     state: Mapped[str] = mapped_column(server_default="active")
     dirty: Mapped[bool] = mapped_column(server_default=text("true"))
+    changes: Mapped[int] = mapped_column(server_default=text("0"))
     selection_id: Mapped[int | None] = mapped_column(ForeignKey("selections.id"))
     order_id: Mapped[int | None] = mapped_column(ForeignKey("selections.id"))
+    order_name: Mapped[str | None]
+    begun_name: Mapped[str | None]
+    begun_digest: Mapped[str | None]
     published_at: Mapped[datetime | None]
     importing_since: Mapped[datetime | None]
     collected_until: Mapped[datetime | None]

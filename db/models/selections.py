@@ -81,9 +81,10 @@ class SelectionItemRow(Base):
 class Refresh(Base):
     """How a locale's queues keep up with what comes in; one row per locale.
 
-    began_at  when the last refresh began to look
-    waiting   eligible utterances that it left waiting: too few for a place, since `waiting_since`
-    problem   why it could not refresh
+    began_at   when the last refresh began
+    looked_at  when the last that came to an end had begun: all that was there then has been looked at
+    waiting    eligible utterances that it left waiting: too few for a place, since `waiting_since`
+    problem    why the last could not refresh
     """
 
     __tablename__ = "refreshes"
@@ -94,6 +95,7 @@ class Refresh(Base):
 
     locale: Mapped[str] = mapped_column(primary_key=True)
     began_at: Mapped[datetime]
+    looked_at: Mapped[datetime | None]
     waiting: Mapped[int] = mapped_column(server_default=text("0"))
     waiting_since: Mapped[datetime | None]
     problem: Mapped[str | None]

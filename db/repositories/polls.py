@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from db.models import AnnotationRow, Queue, QueueTask
 from db.repositories.ids import among
 
+LAST_CODE = 1.0
 IN_LABEL_STUDIO = ("published", "leaving", "annotated")
 
 
@@ -66,7 +67,9 @@ def places(session: Session, queue_id: int, task_ids: Sequence[int]) -> dict[int
 
 
 def reopen(session: Session, queue_id: int, instance: str, task_ids: Sequence[int]) -> int:
-    """Those of the tasks that have lost their last annotation are open again."""
+    """Those of the tasks that have lost their last annotation are open again, behind all others: their order may have
+    changed meanwhile, and Label Studio serves what has no place in it last.
+    """
     stands = exists().where(
         AnnotationRow.instance == instance,
         AnnotationRow.utterance_id == QueueTask.utterance_id,
@@ -77,6 +80,6 @@ def reopen(session: Session, queue_id: int, instance: str, task_ids: Sequence[in
         update(QueueTask)
         .where(QueueTask.queue_id == queue_id, among(QueueTask.task_id, task_ids))
         .where(QueueTask.state == "annotated", ~stands)
-        .values(state="published", state_since=func.clock_timestamp())
+        .values(state="published", rank_code=LAST_CODE, state_since=func.clock_timestamp())
     )
     return int(result.rowcount)  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Queue
+from db.repositories.queues import DIRTY
 
 
 def remember(session: Session, queue_id: int, settings: Mapping[str, Any]) -> None:
@@ -28,7 +29,7 @@ def seen(session: Session, queue_id: int) -> None:
 
 def order_anew(session: Session, queue_id: int) -> None:
     """The predictions that made the order are gone: the queue is published as if none had been sent."""
-    values = {"order_id": None, "importing_since": func.clock_timestamp(), "dirty": True}
+    values = {"order_id": None, "importing_since": func.clock_timestamp(), **DIRTY}
     session.execute(update(Queue).where(Queue.id == queue_id).values(values))
 
 

@@ -27,11 +27,15 @@ def put(
     locale: str,
     began_at: datetime,
     *,
+    looked_at: datetime | None = None,
     waiting: int = 0,
     waiting_since: datetime | None = None,
     problem: str | None = None,
 ) -> None:
+    """`looked_at`: None leaves it as it is, since the look has failed."""
     values = {"began_at": began_at, "waiting": waiting, "waiting_since": waiting_since, "problem": problem}
+    if looked_at is not None:
+        values["looked_at"] = looked_at
     statement = insert(Refresh).values(locale=locale, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["locale"], set_=values))
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db.models import Queue, QueueTask, SourceRow, SourceTaskRow, UtteranceRow
 from db.repositories.ids import among
+from db.repositories.queues import DIRTY
 from db.repositories.utterances import leave_pool
 
 # A statement takes no more than 65,535 parameters; a task has six.
@@ -209,7 +210,7 @@ def let_go(session: Session, utterance_ids: Iterable[int]) -> int:
         among(QueueTask.utterance_id, gone),
         QueueTask.state.in_(["planned", "published"]),
     )
-    session.execute(update(Queue).where(open_there).values(dirty=True))
+    session.execute(update(Queue).where(open_there).values(DIRTY))
     is_review = exists().where(Queue.id == QueueTask.queue_id, Queue.kind == "review")
     others = update(QueueTask).where(among(QueueTask.utterance_id, gone), ~is_review)
     now = func.clock_timestamp()

@@ -127,6 +127,7 @@ def upgrade() -> None:
         "refreshes",
         sa.Column("locale", sa.Text(), nullable=False),
         sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("looked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("waiting", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("waiting_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("problem", sa.Text(), nullable=True),
@@ -492,8 +493,12 @@ def upgrade() -> None:
         sa.Column("project_id", sa.BigInteger(), nullable=True),
         sa.Column("state", sa.Text(), server_default="active", nullable=False),
         sa.Column("dirty", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("changes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("selection_id", sa.BigInteger(), nullable=True),
         sa.Column("order_id", sa.BigInteger(), nullable=True),
+        sa.Column("order_name", sa.Text(), nullable=True),
+        sa.Column("begun_name", sa.Text(), nullable=True),
+        sa.Column("begun_digest", sa.Text(), nullable=True),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("importing_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("collected_until", sa.DateTime(timezone=True), nullable=True),
@@ -740,6 +745,7 @@ def upgrade() -> None:
         sa.Column("read_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("polled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("predictions", sa.BigInteger(), nullable=True),
+        sa.Column("our_versions", postgresql.ARRAY(sa.TEXT()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column(
             "attached_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Refresh, SelectionRow
 from db.repositories import arrivals, refreshes, selections, strata
-from plugin.services.selection.refreshing import OVERLAP, last_look
+from plugin.services.selection.refreshing import looked_until
 
 # Looks are due every few seconds: where none has come for so long, none will.
 NOBODY_LOOKS = timedelta(minutes=3)
@@ -23,7 +23,7 @@ def line(session: Session, locale: str, now: datetime) -> dict[str, Any]:
     row = selections.current(session, locale)
     assert row is not None
     last = refreshes.get(session, locale)
-    since = last_look(session, row) if last is None else last.began_at - OVERLAP
+    since = looked_until(session, row, last)
     newest = arrivals.first_since(session, locale, row.model_version_id, since)
     return {
         "locale": locale,

@@ -80,8 +80,10 @@ def tidy(transaction: TransactionMaker, label_studio: LabelStudio, instance: str
     if project is None:
         return 0
     known = {task.task_id for task in tasks}
-    strays = remove_strays(label_studio, project["id"], known) if project["task_number"] != len(known) else 0
+    strays = 0
     if queue.importing_since is not None:
+        if project["task_number"] != len(known):
+            strays = remove_strays(label_studio, project["id"], known)
         with transaction() as session:
             queue_rows.end_old_import(session, queue.id, datetime.now(UTC) - LONGEST_IMPORT)
     leaving = [task for task in tasks if task.state == "leaving"]

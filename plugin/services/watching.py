@@ -125,7 +125,7 @@ def served_version(queue: Queue) -> str | None:
     """The model version whose scores a queue is served by; None before it is published."""
     if queue.kind != REVIEW:
         return f"assay-{queue.kind}"
-    return None if queue.order_id is None else f"assay-{queue.order_id}"
+    return None if queue.order_id is None else queue.order_name
 
 
 def wanted_of(queue: Queue) -> dict[str, Any]:

@@ -10,21 +10,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from plugin.stack.accounts import access_token
 from tests import servers
 from tests.e2e.assay import Assay, answers, wait_for
 from tests.e2e.live import LOCALE, Log, lines, lossy_webhooks, people, stream
+from tests.label_studio_hands import listed
 from tests.servers import PostgresServer, RestartableLabelStudio, free_port
 
 pytestmark = pytest.mark.label_studio
@@ -74,6 +73,9 @@ class Site:
 
     def projects(self) -> list[int]:
         return [row[0] for row in self.rows(text("SELECT project_id FROM queues WHERE kind = 'review' ORDER BY id"))]
+
+    def listed(self, project_id: int) -> list[dict[str, Any]]:
+        return listed(self.label_studio.server, project_id)
 
 
 @pytest.fixture
@@ -209,7 +211,7 @@ def reconciled(site: Site, submitted: set[int]) -> None:
     """Every answer is collected once, also one that Label Studio took as it went away; and no row differs from what it
     holds.
     """
-    tasks = {(project_id, task["id"]): task for project_id in site.projects() for task in listed(site, project_id)}
+    tasks = {(project_id, task["id"]): task for project_id in site.projects() for task in site.listed(project_id)}
     collected = site.rows(text("SELECT task_id, annotation_id FROM annotations WHERE annotation_id IS NOT NULL"))
     given = [(task["id"], annotation["id"]) for task in tasks.values() for annotation in task["annotations"]]
     assert sorted(map(tuple, collected)) == sorted(given)
@@ -232,10 +234,10 @@ def placed(site: Site, sent: int) -> None:
              " WHERE s.superseded_at IS NULL AND i.dropped_by IS NULL")
     )  # fmt: skip
     assert kept == [(site.size.budget,)]
-    for project_id, order_id in site.rows(text("SELECT project_id, order_id FROM queues WHERE kind = 'review'")):
-        for task in listed(site, project_id):
+    for project_id, order_name in site.rows(text("SELECT project_id, order_name FROM queues WHERE kind = 'review'")):
+        for task in site.listed(project_id):
             versions = [prediction["model_version"] for prediction in task["predictions"]]
-            assert versions.count(f"assay-{order_id}") == 1
+            assert versions.count(order_name) == 1
             assert len(set(versions)) == len(versions)
 
 
@@ -244,7 +246,7 @@ def latencies(site: Site) -> tuple[list[float], list[float]]:
     born = {
         (project_id, task["id"]): datetime.fromisoformat(task["created_at"])
         for project_id in site.projects()
-        for task in listed(site, project_id)
+        for task in site.listed(project_id)
     }
     found: tuple[list[float], list[float]] = ([], [])
     for _, ingested_at, by_extension, project_id, task_id in site.rows(PLACES):
@@ -258,23 +260,6 @@ def reorder(site: Site) -> float:
     began = time.monotonic()
     site.assay("selection", "refresh", "--locale", LOCALE, "--seed", 7)
     return time.monotonic() - began
-
-
-def listed(site: Site, project_id: int) -> list[dict[str, Any]]:
-    server = site.label_studio.server
-    headers = {"Authorization": f"Bearer {access_token(server.url, server.token)}"}
-    tasks: list[dict[str, Any]] = []
-    with closing(httpx.Client(base_url=server.url, headers=headers, timeout=300, trust_env=False)) as http:
-        for page in range(1, 1000):
-            query: dict[str, Any] = {"project": project_id, "page": page, "page_size": 500, "fields": "all"}
-            answer = http.get("/api/tasks/", params=query)
-            if answer.status_code == httpx.codes.NOT_FOUND:
-                break
-            found = answer.raise_for_status().json()
-            tasks += found["tasks"]
-            if len(tasks) >= found["total"]:
-                break
-    return tasks
 
 
 def quantiles(values: list[float]) -> str:

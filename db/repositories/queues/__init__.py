@@ -5,6 +5,7 @@ from db.repositories.queues.items import PlannedItem, open_items, planned_items
 from db.repositories.queues.labels import label_sets, put_round_labels, round_labels
 from db.repositories.queues.queue_tasks import mark_annotated, mark_removed, put_tasks, tasks, utterances_elsewhere
 from db.repositories.queues.rows import (
+    DIRTY,
     QueueCounts,
     by_project,
     counts,
@@ -24,6 +25,7 @@ from db.repositories.queues.rows import (
 )
 
 __all__ = [
+    "DIRTY",
     "PlannedItem",
     "QueueCounts",
     "begin_import",

@@ -10,14 +10,19 @@ from sqlalchemy.orm import Session
 from db.models import Queue
 
 
-def set_order(session: Session, queue_id: int, order_id: int) -> None:
-    session.execute(update(Queue).where(Queue.id == queue_id).values(order_id=order_id))
+def set_order(session: Session, queue_id: int, order_id: int, name: str) -> None:
+    """What was begun is done."""
+    values = {"order_id": order_id, "order_name": name, "begun_name": None, "begun_digest": None}
+    session.execute(update(Queue).where(Queue.id == queue_id).values(values))
 
 
-def begin_import(session: Session, queue_id: int, at: datetime) -> None:
+def begin_import(
+    session: Session, queue_id: int, at: datetime, name: str | None = None, digest: str | None = None
+) -> None:
     """To be committed before anything is sent: whoever is interrupted leaves this behind."""
     since = func.coalesce(Queue.importing_since, at)
-    session.execute(update(Queue).where(Queue.id == queue_id).values(importing_since=since))
+    values = {"importing_since": since, "begun_name": name, "begun_digest": digest}
+    session.execute(update(Queue).where(Queue.id == queue_id).values(values))
 
 
 def doubt_import(session: Session, queue_id: int, at: datetime) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from db.models import Queue, QueueTask, Rework, SelectionRow
 
 REVIEW = "review"
+# Counted: who publishes sees whether it became dirty once more in between.
+DIRTY: dict[str, Any] = {"dirty": True, "changes": Queue.changes + 1}
 IN_ORDER = (Queue.locale, Queue.kind != REVIEW, Queue.kind.desc(), Queue.domain)
 
 
@@ -22,13 +24,13 @@ def ensure(session: Session, instance: str, locale: str, domains: Iterable[str])
     if rows:
         statement = insert(Queue).values(rows)
         unique = ["instance", "locale", "kind", "domain"]
-        session.execute(statement.on_conflict_do_update(index_elements=unique, set_={"dirty": True}))
+        session.execute(statement.on_conflict_do_update(index_elements=unique, set_=DIRTY))
     return of_locale(session, instance, locale)
 
 
 def mark_dirty(session: Session, instance: str, locale: str) -> None:
     of_reviews = (Queue.instance == instance, Queue.locale == locale, Queue.kind == REVIEW)
-    session.execute(update(Queue).where(*of_reviews).values(dirty=True))
+    session.execute(update(Queue).where(*of_reviews).values(DIRTY))
 
 
 def of_locale(session: Session, instance: str, locale: str) -> Sequence[Queue]:
@@ -74,7 +76,7 @@ def untidy_ids(session: Session, instance: str, published_since: datetime) -> li
 
 
 def set_dirty(session: Session, queue_id: int) -> None:
-    session.execute(update(Queue).where(Queue.id == queue_id).values(dirty=True))
+    session.execute(update(Queue).where(Queue.id == queue_id).values(DIRTY))
 
 
 def set_project(session: Session, queue_id: int, project_id: int) -> None:
@@ -83,11 +85,8 @@ def set_project(session: Session, queue_id: int, project_id: int) -> None:
 
 def forget_project(session: Session, queue_id: int) -> None:
     """The project was deleted: what was annotated stays so, the rest is open to be published again."""
-    session.execute(
-        update(Queue)
-        .where(Queue.id == queue_id)
-        .values(project_id=None, order_id=None, importing_since=None, collected_until=None, dirty=True)
-    )
+    gone = ("project_id", "order_id", "order_name", "begun_name", "begun_digest", "importing_since", "collected_until")
+    session.execute(update(Queue).where(Queue.id == queue_id).values({**dict.fromkeys(gone), **DIRTY}))
     session.execute(
         update(QueueTask)
         .where(QueueTask.queue_id == queue_id, QueueTask.state != "annotated")
@@ -103,15 +102,15 @@ def set_collected_until(session: Session, queue_id: int, until: datetime) -> Non
     )
 
 
-def set_published(session: Session, queue_id: int, selection_id: int, at: datetime) -> None:
-    """The queue shows this selection; it stays dirty when a newer round came in between."""
+def set_published(session: Session, queue_id: int, selection_id: int, changes: int, at: datetime) -> None:
+    """The queue shows this selection; it stays dirty when it changed after so many `changes`, or a newer round came."""
     newest = (
         select(func.max(SelectionRow.id)).where(SelectionRow.locale == Queue.locale).correlate(Queue).scalar_subquery()
     )
     session.execute(
         update(Queue)
         .where(Queue.id == queue_id)
-        .values(selection_id=selection_id, published_at=at, dirty=newest != selection_id)
+        .values(selection_id=selection_id, published_at=at, dirty=(newest != selection_id) | (Queue.changes != changes))
     )
 
 

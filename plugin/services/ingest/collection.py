@@ -307,10 +307,11 @@ def to_row(review: Review, place: TaskPlace, kind: str) -> Reviewed:
 
 
 def _project_is_gone(transaction: TransactionMaker, poll: Poll) -> Collected:
-    """What was collected stays; the queue is looked at again each time it is due, should the project come back."""
+    """What was collected stays; the next publishing makes a new project of the rest."""
     problem = f"the project {poll.project_id} is no longer in Label Studio"
     with transaction() as session:
         polls.set_polled(session, poll.queue_id, poll.started_at)
+        queue_rows.set_dirty(session, poll.queue_id)
         webhook_events.mark_project_handled(session, poll.project_id, poll.started_at, problem)
     log.warning(problem)
     return Collected(poll.project_id, problems=(problem,))

@@ -6,6 +6,7 @@ Label Studio works. Everything may be repeated: tasks are known by their utteran
 1. New items are imported as tasks with their prediction (rank code, pre-filled hypothesis, reason). That ends it where
    the queue serves the round already: their codes lie between those of their neighbours (`plans.slip_in`).
 2. Else tasks that stay get a prediction under a new name with their new rank code; those that leave get the last codes.
+   After an interruption the name is another one, unless the plan is the same.
 3. One PATCH makes the whole new order the one that is served. Whoever holds a task keeps it.
 4. Leaving tasks are deleted (`tidying`), once no lock can be left on them and if nobody has begun them.
 
@@ -38,7 +39,8 @@ from plugin.label_studio.queues import (
     task_json,
 )
 from plugin.label_studio.screen import label_config
-from plugin.services.queues.plans import Plan, read_plan, write_plan
+from plugin.services.queues.plans import Plan, read_plan
+from plugin.services.queues.writing import write_plan
 from plugin.services.tidying import find_project, queue_of, remove_strays
 from plugin.services.watching import set_up
 
@@ -112,7 +114,7 @@ def send(
     check_plan(plan)
     project = ensure_project(transaction, label_studio, plan, webhook, sampling)
     with transaction() as session:
-        queue_rows.begin_import(session, plan.queue.id, now)
+        queue_rows.begin_import(session, plan.queue.id, now, plan.model_version, plan.digest)
     doubts: list[None] = []
     task_ids = label_studio.import_tasks(
         project.id, list(new_tasks(plan)), is_new=project.is_clean, on_doubt=lambda: doubts.append(None)
@@ -122,7 +124,7 @@ def send(
         remove_strays(label_studio, project.id, plan.known.union(task_ids))
     if plan.flips and not project.is_new:
         moved = [{"task": row.task_id, **to_prediction(plan, item)} for row, item in [*plan.staying, *plan.leaving]]
-        label_studio.import_predictions(project.id, moved, is_new=project.is_clean)
+        label_studio.import_predictions(project.id, moved, is_new=not plan.resumes)
         if moved or plan.new:  # Label Studio refuses a model version that no prediction has
             label_studio.set_order(project.id, plan.model_version)
     for row, code in plan.moves:
@@ -138,13 +140,13 @@ def check_plan(plan: Plan) -> None:
 
 def new_tasks(plan: Plan) -> Iterator[dict[str, Any]]:
     """During a flip they have a place in the order that is served still, its last: nobody meets an unplanned one."""
-    served = plan.served_version if plan.flips else None
     for item, code in zip_longest(plan.new, plan.bridges):
         task = task_json(item, plan.model_version, plan.labels)
-        if served is not None and served != plan.model_version:
-            bridge = prediction_json(replace(item, rank_code=code), served, plan.labels)
-            task["predictions"] = [bridge, *task["predictions"]]
-        yield task
+        bridged = [
+            prediction_json(replace(item, rank_code=code), version, plan.labels)
+            for version in sorted(plan.bridged_versions)
+        ]
+        yield {**task, "predictions": [*bridged, *task["predictions"]]}
 
 
 def to_prediction(plan: Plan, item: QueueTask) -> dict[str, Any]:

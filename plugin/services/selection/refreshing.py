@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models import SelectionRow
+from db.models import Refresh, SelectionRow
 from db.repositories import arrivals, models, polls, refreshes, selections, strata
 from db.session import TransactionMaker
 from plugin.services.policies import ANY
@@ -23,7 +23,7 @@ from plugin.services.selection.extensions import SEEN_BY_NOW
 log = logging.getLogger(__name__)
 
 # A look may miss what was committed a moment before it: the next sees it again.
-OVERLAP = timedelta(seconds=10)
+OVERLAP = timedelta(seconds=30)
 # What could not be refreshed is not tried again at once: a pool to be scored, a policy to be mended.
 PATIENCE = timedelta(minutes=1)
 # Settings that do not decide what a round holds.
@@ -65,11 +65,14 @@ def is_due(session: Session, locale: str, now: datetime, every: timedelta) -> bo
         return False
     if last is not None and last.problem is not None:
         return True
-    since = last_look(session, row) if last is None else last.began_at - OVERLAP
+    since = looked_until(session, row, last)
     return bool(arrivals.any_since(session, locale, row.model_version_id, since) or why_anew(session, row))
 
 
-def last_look(session: Session, row: SelectionRow) -> datetime:
+def looked_until(session: Session, row: SelectionRow, last: Refresh | None) -> datetime:
+    """What was scored before has been looked at. A look that broke off has seen nothing."""
+    if last is not None and last.looked_at is not None:
+        return last.looked_at - OVERLAP
     return strata.of_round(session, row.id)[-1].frame_watermark - SEEN_BY_NOW
 
 
@@ -100,10 +103,20 @@ def keep_up(transaction: TransactionMaker, locale: str, now: datetime, instance:
     try:
         done, waits_since = _keep_up(transaction, locale, now, instance)
     except LookupError as error:
-        done, waits_since = Refreshed(locale, problem=str(error)), None
         log.warning("%s is not refreshed: %s", locale, error)
+        done = Refreshed(locale, problem=str(error))
+        with transaction() as session:
+            refreshes.put(session, locale, began_at, problem=done.problem)
+        return done
+    except Exception as error:
+        with transaction() as session:
+            refreshes.put(session, locale, began_at, problem=f"it broke off: {type(error).__name__}; the log says more")
+        raise
     with transaction() as session:
-        refreshes.put(session, locale, began_at, waiting=done.waiting, waiting_since=waits_since, problem=done.problem)
+        refreshes.put(
+            session, locale, began_at, looked_at=began_at, waiting=done.waiting if waits_since else 0,
+            waiting_since=waits_since,
+        )  # fmt: skip
     return done
 
 

@@ -147,7 +147,7 @@ def test_extension_after_extension_the_round_keeps_its_budget(
         ordered = [task.rank_code for task in queue_rows.tasks(session, queue.id) if task.task_id is not None]
         assert all(left < right for left, right in pairwise(ordered))
         project = server.projects[queue.project_id or 0]
-        assert project.model_version == f"assay-{queue.order_id}"
+        assert project.model_version == queue.order_name
         for task in project.tasks.values():
             assert [item["model_version"] for item in task["predictions"]] == [project.model_version]
 

@@ -16,8 +16,9 @@ from db.repositories import selections, strata
 from db.session import advisory_lock
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.queues import label_regions
-from plugin.services import scoring
+from plugin.services import ages, scoring
 from plugin.services.queues import plans, publishing
+from plugin.services.selection import extensions
 from tests import factories
 from tests.fakes.label_studio import FakeClient, FakeLabelStudio
 from tests.fakes.scorer import FakeScorer
@@ -110,6 +111,39 @@ def test_arrivals_are_found_published_and_found_once(
     assert wiring.sent == []
 
 
+def test_a_refresh_that_breaks_off_has_looked_at_nothing(
+    wiring: Recorder, queue_ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(wiring, 22)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(extensions, "complete", fail)
+        with pytest.raises(MemoryError):
+            tasks.selection.refresh("en-US")
+    with wiring.transaction() as session:
+        [age] = ages.locales(session, datetime.now(UTC))
+        assert "it broke off: MemoryError" in str(age["said"])
+        session.execute(update(Refresh).values(began_at=Refresh.began_at - timedelta(hours=1)))
+    tasks.selection.tick()
+    assert wiring.sent == [("selection.refresh", "en-US")]
+    tasks.selection.refresh("en-US")
+    assert {name for name, _ in wiring.sent[1:]} == {"selection.publish"}
+
+
+def test_a_message_too_many_finds_nothing_to_do(
+    wiring: Recorder, server: FakeLabelStudio, queue_ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Label Studio is away, the sweeps send one a minute."""
+    tasks.selection.publish(queue_ids[0])
+    asked: list[str] = []
+    monkeypatch.setattr(FakeLabelStudio, "answer", lambda _, what: asked.append(what))
+    tasks.selection.publish(queue_ids[0])
+    assert asked == []
+
+
 def test_refreshing_can_be_left_to_hands(wiring: Recorder, queue_ids: list[int]) -> None:
     arrive(wiring, 22)
     with wiring.transaction() as session:
@@ -175,6 +209,7 @@ def test_idempotent_tidy(wiring: Recorder, server: FakeLabelStudio, queue_ids: l
     with wiring.transaction() as session:
         leaving = session.scalars(select(QueueTask.task_id).where(QueueTask.queue_id == queue_ids[0])).first()
         long_ago = datetime.now(UTC) - timedelta(days=1)
+        session.execute(update(Queue).values(importing_since=datetime.now(UTC)))  # somebody was interrupted
         session.execute(
             update(QueueTask).where(QueueTask.task_id == leaving).values(state="leaving", state_since=long_ago)
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select, update
 
 import tasks.ingest
@@ -127,3 +128,15 @@ def test_polling_puts_back_what_was_edited_by_hand(wiring: Recorder, server: Fak
     for project_id in project_ids:
         tasks.ingest.reconcile(project_id)
     assert samplings(server) == {BY_SCORE}
+
+
+def test_polling_switches_a_webhook_on_again(wiring: Recorder, server: FakeLabelStudio) -> None:
+    settings = {"webhook_base_url": "http://127.0.0.1:9", "webhook_secret": SecretStr("secret")}
+    wiring.__dict__["settings"] = wiring.settings.model_copy(update=settings)
+    publish(wiring)
+    project_id, project = next(iter(server.projects.items()))
+    project.webhooks.clear()
+    with wiring.transaction() as session:
+        session.execute(update(Queue).values(settings_seen_at=datetime.now(UTC) - WATCH_EVERY))
+    tasks.ingest.reconcile(project_id)
+    assert [hook.url for hook in server.client().webhooks(project_id)] == ["http://127.0.0.1:9/webhooks/label-studio"]
