@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigId, CreatedAt
@@ -24,6 +24,7 @@ class SourceRow(Base):
     reading_since   Label Studio's time when it began
     read_at         when it last ended, by our clock
     predictions     how many the project had when it was last read: they come without a task being changed
+    our_versions    of predictions of ours that may be there: written down before they are sent, until they are deleted
     """
 
     __tablename__ = "sources"
@@ -50,6 +51,7 @@ class SourceRow(Base):
     read_at: Mapped[datetime | None]
     polled_at: Mapped[datetime | None]
     predictions: Mapped[int | None]
+    our_versions: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default=text("'{}'"))
     error: Mapped[str | None]
     attached_at: Mapped[CreatedAt]
     detached_at: Mapped[datetime | None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -63,14 +63,17 @@ def due(session: Session, source_id: int, limit: int, after: int = 0, *, only_be
 
 
 def sources_with_due(session: Session, instance: str) -> list[int]:
+    """Those that something is to be written to, and those that something was left in."""
+    attached = (SourceRow.instance == instance, SourceRow.state == "attached")
     query = (
         _due()
         .join(SourceRow, SourceRow.id == SourceTaskRow.source_id)
-        .where(SourceRow.instance == instance, SourceRow.state == "attached", SourceRow.write_back != "none")
+        .where(*attached, SourceRow.write_back != "none")
         .with_only_columns(SourceTaskRow.source_id)
         .distinct()
     )
-    return sorted(session.scalars(query))
+    left = select(SourceRow.id).where(*attached, SourceRow.our_versions != [])
+    return sorted({*session.scalars(query), *session.scalars(left)})
 
 
 def problems(session: Session, source_id: int) -> list[tuple[int, str]]:
@@ -92,6 +95,24 @@ def begin(session: Session, source_id: int, task_ids: Sequence[int]) -> None:
         .where(SourceTaskRow.source_id == source_id, among(SourceTaskRow.task_id, task_ids))
         .values(review_id=None, review_at=BEGUN)
     )
+
+
+def note_versions(session: Session, source_id: int, versions: Collection[str]) -> None:
+    """Predictions of these versions are about to be sent, or are there."""
+    known = our_versions(session, source_id)
+    if not set(versions) <= set(known):
+        whole = sorted({*known, *versions})
+        session.execute(update(SourceRow).where(SourceRow.id == source_id).values(our_versions=whole))
+
+
+def forget_version(session: Session, source_id: int, version: str) -> None:
+    """Its predictions are deleted."""
+    others = func.array_remove(SourceRow.our_versions, version)
+    session.execute(update(SourceRow).where(SourceRow.id == source_id).values(our_versions=others))
+
+
+def our_versions(session: Session, source_id: int) -> list[str]:
+    return sorted(session.scalars(select(SourceRow.our_versions).where(SourceRow.id == source_id)).one())
 
 
 def record(session: Session, source_id: int, dealt: Sequence[Dealt]) -> None:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
-from label_studio_sdk import LabelStudio as Sdk
-from label_studio_sdk.core.api_error import ApiError
 
 from plugin.label_studio import imports
 from plugin.label_studio.calls import errors
+from plugin.label_studio.connection import Connection
 from plugin.label_studio.errors import LabelStudioError
-from plugin.label_studio.imports import Json, Present
+from plugin.label_studio.imports import Json
 
 JSON_HEADERS = {"content-type": "application/json"}
 
 
-class Bulk:
+class Bulk(Connection):
     """A part of `client.SdkLabelStudio`."""
 
-    _sdk: Sdk
     _chunk: int
-
-    def present(self, project_id: int) -> list[Present]:
-        raise NotImplementedError
 
     def import_tasks(
         self,
@@ -57,13 +51,7 @@ class Bulk:
         if created != len(predictions):
             raise LabelStudioError(what, 201, f"it created {created}", uncertain=True)
 
-    def pause(self, seconds: float) -> None:
-        time.sleep(seconds)
-
     def _post(self, path: str, body: Sequence[Json], **params: Any) -> Any:
         """As bytes: the SDK's own methods copy every value through models first, which takes as long as the call."""
-        http = self._sdk.projects.with_raw_response._client_wrapper.httpx_client
-        answer = http.request(path, method="POST", params=params, content=orjson.dumps(body), headers=JSON_HEADERS)
-        if not answer.is_success:
-            raise ApiError(status_code=answer.status_code, body=answer.text)
-        return answer.json()
+        content = orjson.dumps(body)
+        return self._request("POST", path, params=params, content=content, headers=JSON_HEADERS).json()

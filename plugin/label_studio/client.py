@@ -7,7 +7,7 @@ Answers are taken as JSON and read by `payloads` alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,17 +16,16 @@ from label_studio_sdk import LabelStudio as Sdk
 
 from plugin.label_studio.bulk import Bulk
 from plugin.label_studio.calls import errors, every_item
+from plugin.label_studio.connection import PAGE, Json
 from plugin.label_studio.errors import LabelStudioError
-from plugin.label_studio.imports import Present, chunks
+from plugin.label_studio.imports import chunks
 from plugin.label_studio.inspection import WEBHOOK_ACTIONS, webhook_settings
 from plugin.label_studio.payloads import (
     DrawnTask,
     Glance,
     TaskState,
-    is_cut,
     parse_drawn_task,
     parse_glance,
-    parse_present,
     parse_task,
 )
 from plugin.label_studio.rework_calls import ReworkCalls
@@ -34,10 +33,6 @@ from plugin.label_studio.screen import has_marker
 from plugin.label_studio.source_calls import SourceCalls, updated_filter
 from plugin.label_studio.tabs import TABS, tab_data
 
-Json = Mapping[str, Any]
-
-PAGE = 200
-PRESENT_FIELDS = "id,data,predictions_model_versions"
 LOCK_MARGIN = timedelta(minutes=5)
 CONNECT_SECONDS = 10.0
 UNRESOLVED = "Can't resolve hostname"
@@ -209,21 +204,5 @@ class SdkLabelStudio(Bulk, ReworkCalls, SourceCalls):
             )
             return int(answer.response.json()["id"])
 
-    def present(self, project_id: int) -> list[Present]:
-        query = {"ordering": ["tasks:id"]}
-        tasks = {task["id"]: task for task in self._tasks(project_id, query, include=PRESENT_FIELDS, page_size=2000)}
-        for part in chunks([task_id for task_id, task in tasks.items() if is_cut(task)], PAGE):
-            tasks |= {task["id"]: task for task in self._selected(project_id, part)}
-        return [parse_present(task) for task in tasks.values()]
-
     def _note_date(self, response: httpx.Response) -> None:
         self._date = response.headers.get("Date")
-
-    def _selected(self, project_id: int, task_ids: Sequence[int]) -> Iterator[Json]:
-        return self._tasks(project_id, {"selectedItems": {"all": False, "included": list(task_ids)}}, page_size=PAGE)
-
-    def _tasks(self, project_id: int, query: Json, **more: Any) -> Iterator[Json]:
-        with errors(f"tasks of project {project_id}"):
-            pager: Any = self._sdk.tasks.list(project=project_id, query=json.dumps(query), fields="all", **more)
-            for task in every_item(pager):
-                yield task.model_dump(mode="json")

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from label_studio_sdk import LabelStudio as Sdk
-
 from plugin.label_studio.calls import a_list, errors
+from plugin.label_studio.connection import Connection
 from plugin.label_studio.payloads import (
     Hook,
     ServerFacts,
@@ -41,10 +40,8 @@ def webhook_settings(url: str, secret: str, actions: Iterable[str] = WEBHOOK_ACT
     }
 
 
-class Inspection:
+class Inspection(Connection):
     """A part of `client.SdkLabelStudio`."""
-
-    _sdk: Sdk
 
     def clock(self) -> datetime | None:
         with errors("clock"):

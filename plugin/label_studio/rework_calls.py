@@ -6,16 +6,14 @@ from functools import cached_property
 from typing import Any
 
 import httpx
-from label_studio_sdk import LabelStudio as Sdk
 
-from plugin.label_studio.calls import errors
+from plugin.label_studio.calls import a_list, errors
+from plugin.label_studio.connection import Connection
 from plugin.label_studio.errors import LabelStudioError
 
 
-class ReworkCalls:
+class ReworkCalls(Connection):
     """A part of `client.SdkLabelStudio`: one request a task, so for the few that need it."""
-
-    _sdk: Sdk
 
     def keep_from(self, task_id: int, email: str) -> bool:
         if email not in self._user_ids:
@@ -44,7 +42,7 @@ class ReworkCalls:
     def move_task(self, task_id: int, model_version: str, rank_code: float) -> None:
         with errors(f"predictions of task {task_id}"):
             answer: Any = self._sdk.predictions.with_raw_response.list(task=task_id).response.json()
-            there = [(int(item["id"]), item["model_version"], item["score"]) for item in answer]
+            there = [(int(item["id"]), item["model_version"], item["score"]) for item in a_list(answer)]
         for prediction_id, version, score in there:
             if version == model_version and score != rank_code:
                 with errors(f"move task {task_id}"):
@@ -54,4 +52,4 @@ class ReworkCalls:
     def _user_ids(self) -> dict[str, int]:
         with errors("users"):
             users: Any = self._sdk.users.with_raw_response.list().response.json()
-            return {str(user["email"]): int(user["id"]) for user in users}
+            return {str(user["email"]): int(user["id"]) for user in a_list(users)}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from label_studio_sdk import LabelStudio as Sdk
+import httpx
 
 from plugin.label_studio.calls import errors
+from plugin.label_studio.connection import Json
+from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.imports import chunks
 from plugin.label_studio.inspection import Inspection
 from plugin.label_studio.payloads import parse_date
@@ -22,21 +24,18 @@ from plugin.label_studio.payloads.sources import (
     parse_source_work,
 )
 
-Json = Mapping[str, Any]
-
 # Each column costs Label Studio time: predictions as much as all the rest of a task.
 TASK_FIELDS = "id,data,meta,created_at,updated_at"
 # What is not named is left out of the annotations as well.
 WORK_FIELDS = f"{TASK_FIELDS},predictions,draft_exists,annotations,result,parent_prediction,was_cancelled,updated_by"
 WORK_PAGE = 200
 IDS_PAGE = 5000
+# What is left there is in people's way: it is worth a few more tries.
+DROP_PAUSES_S = (1.0, 2.0, 4.0)
 
 
 class SourceCalls(Inspection):
     """A part of `client.SdkLabelStudio`. Pages are asked for by the last id seen: none is skipped when tasks go."""
-
-    _sdk: Sdk
-    _date: str | None
 
     def source_glance(self, project_id: int) -> SourceGlance:
         query = {"ordering": ["-tasks:updated_at"]}
@@ -95,11 +94,14 @@ class SourceCalls(Inspection):
             )
 
     def drop_predictions(self, project_id: int, version: str) -> None:
-        with errors(f"delete predictions of project {project_id}"):
-            # Not in the SDK.
-            http = self._sdk.versions.with_raw_response._client_wrapper.httpx_client
-            path = f"api/projects/{project_id}/model-versions/"
-            http.request(path, method="DELETE", json={"model_version": version})
+        for seconds in DROP_PAUSES_S:
+            try:
+                return self._drop_predictions(project_id, version)
+            except LabelStudioError as error:
+                if not error.uncertain and error.status != httpx.codes.TOO_MANY_REQUESTS:
+                    raise
+            self.pause(seconds)
+        return self._drop_predictions(project_id, version)
 
     def delete_annotation(self, annotation_id: int) -> None:
         with errors(f"delete annotation {annotation_id}"):
@@ -110,6 +112,11 @@ class SourceCalls(Inspection):
             if hook.url == url:
                 with errors(f"webhook of project {project_id}"):
                     self._sdk.webhooks.delete(hook.hook_id)
+
+    def _drop_predictions(self, project_id: int, version: str) -> None:
+        with errors(f"delete predictions of project {project_id}"):
+            # Not in the SDK.
+            self._request("DELETE", f"api/projects/{project_id}/model-versions/", json={"model_version": version})
 
     def _chosen(self, project_id: int, task_ids: Sequence[int], fields: str) -> Iterator[Json]:
         for part in chunks(task_ids, WORK_PAGE):

@@ -30,6 +30,7 @@ from plugin.label_studio.protocol import Json, SourceProjects
 from plugin.label_studio.task_map import WRITTEN_COLUMNS, MapError, TaskMap
 from plugin.records import Hypothesis, Slot
 from plugin.services.ingest.collection import NOT_FOUND
+from plugin.services.sources import leftovers
 from plugin.services.sources.polling import source_of
 from plugin.services.sources.reading import task_map
 
@@ -85,6 +86,15 @@ class Job:
         return sorted(id_ for id_, ours in self.work.ours.items() if _gist(ours.result) == _gist(self.result))
 
     @property
+    def is_new(self) -> bool:
+        return self.target is not None and bool(self.result) and not self.made
+
+    @property
+    def versions(self) -> frozenset[str]:
+        """Of our predictions that the task has, and will have."""
+        return self.work.predicted | ({self.version} if self.is_new else set())
+
+    @property
     def version(self) -> str:
         """Of the prediction that becomes this annotation: none that the task has, which may say something else."""
         versions = (OUR_VERSION if number == 0 else f"{OUR_VERSION}-{number + 1}" for number in count(self.due.writes))
@@ -102,7 +112,6 @@ class Writer:
         self._source = source
         self._project = source.project_id
         self._how = how
-        self._versions: set[str] = set()
 
     def write(self, due: Sequence[Due]) -> WrittenBack:
         if not due:
@@ -111,6 +120,7 @@ class Writer:
         with self._transaction() as session:
             write_backs.record(session, self._source.id, settled)
             write_backs.begin(session, self._source.id, [job.task_id for job in jobs])
+            write_backs.note_versions(session, self._source.id, {version for job in jobs for version in job.versions})
         if self._source.write_back == "data":
             self._fill({job.task_id: job.target for job in jobs})
             done = [_done(job, self._keep_one(job), 0) for job in jobs]
@@ -119,20 +129,11 @@ class Writer:
             done = self._annotate(jobs)
         with self._transaction() as session:
             write_backs.record(session, self._source.id, done)
-        self._tidy()
+        leftovers.drop(self._transaction, self._label_studio, self._source)
         written = sum(row.written is not None for row in done)
         refused = sum(row.problem is not None for row in settled)
         waiting = len(due) - len(settled) - len(done)
         return WrittenBack(self._source.id, written, len(done) - written, waiting, refused)
-
-    def _tidy(self) -> None:
-        """Our predictions have done their work. Left there they are in people's way, which is not worth a failure."""
-        versions, self._versions = self._versions, set()
-        for version in sorted(versions):
-            try:
-                self._label_studio.drop_predictions(self._project, version)
-            except LabelStudioError as error:
-                log.warning("project %d: predictions %s stay for now: %s", self._project, version, error)
 
     def _judge(self, due: Sequence[Due]) -> tuple[list[Job], list[Dealt]]:
         """What is to be written, and what is settled without; the others have to wait."""
@@ -177,11 +178,9 @@ class Writer:
 
     def _annotate(self, jobs: Sequence[Job]) -> list[Dealt]:
         """What a run that died has left there is found by what it says, and what it left beside that is deleted."""
-        self._versions.update(version for job in jobs for version in job.work.predicted)
-        new = [job for job in jobs if job.target is not None and not job.made]
+        new = [job for job in jobs if job.is_new]
         if new:
             versions = {job.task_id: job.version for job in new}
-            self._versions.update(versions.values())
             predictions = [
                 {"task": job.task_id, "model_version": versions[job.task_id], "score": 1.0, "result": [*job.result]}
                 for job in new
@@ -215,7 +214,10 @@ def write_back(
     total, after = WrittenBack(source_id), 0
     with transaction() as session:
         source = source_of(session, instance, source_id)
-    if source.state != "attached" or source.write_back == "none":
+    if source.state != "attached":
+        return total
+    if source.write_back == "none":
+        leftovers.drop(transaction, label_studio, source)
         return total
     try:
         how = task_map(source, label_studio.get_project(source.project_id))
@@ -234,6 +236,7 @@ def write_back(
             due = write_backs.due(session, source_id, BATCH, after)
         total += writer.write(due)
         if len(due) < BATCH:
+            leftovers.drop(transaction, label_studio, source)
             return total
         after = due[-1].task_id
     return replace(total, is_done=False)

@@ -204,6 +204,7 @@ class Counted(FakeClient):
         super().__init__(server, "admin@example.org")
         self.requests: list[str] = []
         self.dies_after = ""
+        self.keeps_predictions = False
 
     def _note(self, name: str) -> None:
         self.requests.append(name)
@@ -220,6 +221,8 @@ class Counted(FakeClient):
         self._note("annotate_from_predictions")
 
     def drop_predictions(self, project_id: int, version: str) -> None:
+        if self.keeps_predictions:
+            raise LabelStudioError("drop_predictions", 500, "deadlock detected", uncertain=True)
         super().drop_predictions(project_id, version)
         self._note("drop_predictions")
 
@@ -356,8 +359,51 @@ def test_another_way_of_writing_takes_the_first_one_away(fake_house: House, fake
 def test_predictions_that_cannot_be_dropped_do_no_harm(
     fake_house: House, fake_studio: Studio, counted: Counted
 ) -> None:
-    source, _, [task] = attached(fake_house, fake_studio, "rain?")
+    source, project, [task, other] = attached(fake_house, fake_studio, "rain?", "snow?")
+    said = fake_house.review(source, task, "fix", QUERY)
+    counted.keeps_predictions = True
+    for label in (QUERY, Hypothesis("music", "music_stop")):
+        fake_house.review(source, task, "fix", label, said)
+        assert fake_house.write_back(source) == WrittenBack(source, written=1)
+        assert annotated(fake_studio, task) == [{"domain": label.domain, "intent": label.intent}]
+    fake_house.review(source, other, "fix", QUERY)
+    assert fake_house.write_back(source) == WrittenBack(source, written=1)
+    assert fake_studio.client.source_glance(project).predictions == 3
+    assert fake_house.row(source).our_versions == ["assay-review", "assay-review-2"]
+
+
+@pytest.mark.parametrize("way", ["annotation", "none"])
+def test_predictions_that_stayed_are_dropped_later_even_when_nothing_else_is_due(
+    fake_house: House, fake_studio: Studio, counted: Counted, way: str
+) -> None:
+    source, project, [task] = attached(fake_house, fake_studio, "rain?")
     fake_house.review(source, task, "fix", QUERY)
-    counted.dies_after = "drop_predictions"
-    assert fake_house.write_back(source).written == 1
-    assert len(annotated(fake_studio, task)) == 1
+    counted.keeps_predictions = True
+    fake_house.write_back(source)
+    fake_house.attach(project, write_back=way)
+    assert due(fake_house) == [source]
+    counted.keeps_predictions = False
+    assert fake_house.write_back(source) == WrittenBack(source)
+    assert fake_studio.client.source_glance(project).predictions == 0
+    assert due(fake_house) == []
+
+
+def due(house: House) -> list[int]:
+    with house.transaction() as session:
+        return write_backs.sources_with_due(session, "main")
+
+
+@pytest.mark.parametrize("dies_after", ["send_predictions", "annotate_from_predictions"])
+def test_predictions_of_who_died_are_dropped_whatever_became_of_their_tasks(
+    fake_house: House, fake_studio: Studio, counted: Counted, dies_after: str
+) -> None:
+    source, project, [task, other] = attached(fake_house, fake_studio, "rain?", "snow?")
+    for id_ in (task, other):
+        fake_house.review(source, id_, "fix", QUERY)
+    counted.dies_after = dies_after
+    with pytest.raises(LabelStudioError):
+        fake_house.write_back(source)
+    fake_house.attach(project, write_back="data")
+    fake_house.write_back(source)
+    assert fake_studio.client.source_glance(project).predictions == 0
+    assert fake_house.row(source).our_versions == []
