@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 # Beat asks every minute: a little less, so that one late tick does not make it two minutes.
 POLL_EVERY = timedelta(seconds=50)
+# An event is a hint of what has just happened. What it does not see, since it was committed late, the next poll does.
+JUST_HAPPENED = timedelta(seconds=10)
 # Events that come in while a project is being listed are followed up at once, but not for ever.
 ROUNDS = 5
 NOT_FOUND = 404
@@ -86,7 +88,10 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What to ask of Label Studio, and since when; `started_at` by the database's clock."""
+    """What to ask of Label Studio, and since when; `started_at` by the database's clock.
+
+    is_hint  because of an event, soon after a poll: only what has just happened is asked for
+    """
 
     queue_id: int
     project_id: int
@@ -94,6 +99,7 @@ class Poll:
     started_at: datetime
     live: set[int]
     surplus: int
+    is_hint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +201,13 @@ def read_poll(session: Session, instance: str, project_id: int, *, overlap: time
         raise LookupError(no_queue(project_id))
     now = polls.clock(session)
     fresh = queue.polled_at is not None and now - queue.polled_at < POLL_EVERY
-    if fresh and not force and not webhook_events.has_open(session, project_id):
+    is_hint = fresh and not force
+    if is_hint and not webhook_events.has_open(session, project_id):
         return None
-    since = queue.collected_until - overlap if queue.collected_until is not None else None
-    return Poll(queue.id, project_id, since, now, polls.live_task_ids(session, queue.id), queue.surplus)
+    back = min(overlap, JUST_HAPPENED) if is_hint else overlap
+    since = queue.collected_until - back if queue.collected_until is not None else None
+    live = set() if is_hint else polls.live_task_ids(session, queue.id)
+    return Poll(queue.id, project_id, since, now, live, queue.surplus, is_hint)
 
 
 def fetch(label_studio: ReviewSource, poll: Poll) -> Listing:
@@ -206,7 +215,7 @@ def fetch(label_studio: ReviewSource, poll: Poll) -> Listing:
     glance = label_studio.glance(poll.project_id)
     changed = glance.newest is not None and (poll.since is None or glance.newest >= poll.since)
     states = list(label_studio.list_tasks(poll.project_id, poll.since)) if changed else []
-    resized = glance.task_count - len(poll.live) != poll.surplus
+    resized = not poll.is_hint and glance.task_count - len(poll.live) != poll.surplus
     present = list_ids(label_studio, poll) if resized else None
     # What changes behind the page that lists it changes after the glance: the next poll asks from there.
     return Listing(states, present, glance.clock or glance.newest)
@@ -238,7 +247,8 @@ def write(session: Session, instance: str, poll: Poll, listing: Listing) -> Coll
     follow_up = follow(session, queue, listing.states, withdrawn)
     if listing.until is not None:
         queue_rows.set_collected_until(session, poll.queue_id, listing.until)
-    polls.set_polled(session, poll.queue_id, poll.started_at)
+    if not poll.is_hint:
+        polls.set_polled(session, poll.queue_id, poll.started_at)
     webhook_events.mark_project_handled(session, poll.project_id, poll.started_at)
     counts = (written.new, written.updated, len(withdrawn), annotated, removed)
     return Collected(poll.project_id, *counts, tuple(problems), follow_up)

@@ -3,9 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import select
+
+from db.models import Queue
 from plugin.services import ingest
 from plugin.services.ingest import Collected
-from tests.integration.ingest.conftest import OVERLAP, PLAY, Desk, Watched, reconcile, rows, verdict
+from tests.integration.ingest.conftest import OVERLAP, PLAY, Desk, Watched, reconcile, report, rows, verdict
 
 
 def age(desk: Desk) -> None:
@@ -58,6 +61,30 @@ def test_without_a_clock_the_watermark_is_the_newest_change_less_the_overlap(des
     reconcile(desk, watched)
     reconcile(desk, watched)
     assert watched.since == [None, newest - OVERLAP]
+
+
+def test_an_event_soon_after_a_poll_asks_for_what_has_just_happened_and_is_no_poll(
+    desk: Desk, watched: Watched
+) -> None:
+    desk.publish(3)
+    reconcile(desk, watched)
+    polled_at = watched_queue(desk).polled_at
+    desk.annotator.submit_annotation(desk.task_ids[0], verdict("accept", PLAY))
+    desk.server.delete_tasks(desk.project_id, [desk.task_ids[2]])
+    report(desk)
+    watched.requests.clear()
+    assert reconcile(desk, watched, force=False).new == 1
+    asked = watched.since[-1]
+    assert asked is not None
+    assert asked > datetime.fromisoformat(desk.server.now()) - OVERLAP / 2
+    assert watched.requests == ["glance", "list_tasks"]
+    assert watched_queue(desk).polled_at == polled_at
+    assert reconcile(desk, watched).removed == 1
+
+
+def watched_queue(desk: Desk) -> Queue:
+    with desk.transaction() as session:
+        return session.scalars(select(Queue).where(Queue.project_id == desk.project_id)).one()
 
 
 def test_a_change_during_the_listing_is_found_the_next_time(desk: Desk, watched: Watched) -> None:
