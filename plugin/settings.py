@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     torch_threads: int = Field(default=0, ge=0, description="0: as torch decides")
     replicates: int = Field(default=5, ge=1, le=50)
+    training_seeds: int = Field(
+        default=6, ge=1, le=50, description="seeds each arm of a run is trained with; below 6, nothing can be decided"
+    )
     snapshots: int = Field(
         default=0, ge=0, le=50, description="epochs a new model keeps, for variability and forgetting; 0: off"
     )

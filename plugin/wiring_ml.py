@@ -21,7 +21,7 @@ from plugin.model.network import resolve_device
 from plugin.model.train import train
 from plugin.records import TrainingExample
 from plugin.services.evaluation import Workshop
-from plugin.services.ports import Progress, Scorer, Trainer
+from plugin.services.ports import Progress, Scorer
 from plugin.settings import Settings, SettingsError, get_settings
 
 SCORERS_KEPT = 4
@@ -64,7 +64,7 @@ def parameters_of(scorer: Scorer) -> int:
     return scorer.final.parameters
 
 
-def trainer(settings: Settings) -> Trainer:
+def trainer(settings: Settings) -> TorchTrainer:
     """Snapshots, passes and encoder belong to the models trained from now on: a model has them for all, or for none."""
     config = {
         "snapshots": settings.snapshots,
@@ -75,7 +75,16 @@ def trainer(settings: Settings) -> Trainer:
 
 
 def workshop(settings: Settings) -> Workshop:
-    return Workshop(trainer(settings), load_scorer, settings.models_folder, settings.replicates)
+    made = trainer(settings)
+    about = {
+        "device": made.device,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "snapshots": settings.snapshots,
+        "dropout_passes": settings.dropout_passes,
+        "encoder": settings.encoder,
+    }
+    return Workshop(made, load_scorer, settings.models_folder, settings.replicates, settings.training_seeds, about)
 
 
 def load_scorer(folder: Path, sha256: str) -> Scorer:

@@ -10,7 +10,16 @@ from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
-from db.models import Evaluation, EvaluationMetric, ModelVersion, TestSet, TrainingRun, TrainingStep
+from db.models import (
+    Evaluation,
+    EvaluationMetric,
+    ModelVersion,
+    TestSet,
+    TrainingFrame,
+    TrainingPrediction,
+    TrainingRun,
+    TrainingStep,
+)
 
 UNFINISHED = ("queued", "running")
 
@@ -31,25 +40,66 @@ def recent_runs(session: Session, *, locale: str | None = None, limit: int = 20)
     return session.scalars(query if locale is None else query.where(TrainingRun.locale == locale)).all()
 
 
-def begin(session: Session, run_id: int, at: datetime) -> int:
-    """The run is running; how often it has been begun."""
+def begin(session: Session, run_id: int, at: datetime) -> int | None:
+    """The run is running; how often it has been begun. None if it is over."""
     return session.scalars(
         update(TrainingRun)
-        .where(TrainingRun.id == run_id)
+        .where(TrainingRun.id == run_id, TrainingRun.state.in_(UNFINISHED))
         .values(
             state="running",
             started_at=func.coalesce(TrainingRun.started_at, at),
             attempts=TrainingRun.attempts + 1,
         )
         .returning(TrainingRun.attempts)
-    ).one()
+    ).one_or_none()
 
 
 def finish(session: Session, run_id: int, at: datetime, *, error: str | None = None) -> None:
-    state = "done" if error is None else "failed"
-    session.execute(
-        update(TrainingRun).where(TrainingRun.id == run_id).values(state=state, error=error, finished_at=at)
-    )
+    """The run is over, unless it was before."""
+    _end(session, run_id, at, "done" if error is None else "failed", error)
+
+
+def cancel(session: Session, run_id: int, at: datetime) -> bool:
+    """Whether it was not over yet."""
+    return _end(session, run_id, at, "cancelled")
+
+
+def _end(session: Session, run_id: int, at: datetime, state: str, error: str | None = None) -> bool:
+    ended = session.scalars(
+        update(TrainingRun)
+        .where(TrainingRun.id == run_id, TrainingRun.state.in_(UNFINISHED))
+        .values(state=state, error=error, finished_at=at)
+        .returning(TrainingRun.id)
+    ).all()
+    return bool(ended)
+
+
+def is_unfinished(session: Session, run_id: int) -> bool:
+    """If so, it cannot be ended before the transaction is."""
+    query = select(TrainingRun.state).where(TrainingRun.id == run_id).with_for_update(read=True)
+    return session.scalar(query) in UNFINISHED
+
+
+def put_settings(session: Session, run_id: int, settings: Mapping[str, Any]) -> None:
+    session.execute(update(TrainingRun).where(TrainingRun.id == run_id).values(settings=dict(settings)))
+
+
+def put_frame(session: Session, run_id: int, content_hash: str, content: bytes) -> None:
+    session.add(TrainingFrame(run_id=run_id, content_hash=content_hash, content=content))
+    session.flush()
+
+
+def frame(session: Session, run_id: int) -> TrainingFrame | None:
+    return session.get(TrainingFrame, run_id)
+
+
+def put_predictions(session: Session, run_id: int, arm: str, seed: int, content_hash: str, content: bytes) -> None:
+    session.add(TrainingPrediction(run_id=run_id, arm=arm, seed=seed, content_hash=content_hash, content=content))
+    session.flush()
+
+
+def predictions(session: Session, run_id: int, arm: str, seed: int) -> TrainingPrediction | None:
+    return session.get(TrainingPrediction, (run_id, arm, seed))
 
 
 def set_sent(session: Session, run_ids: Sequence[int], at: datetime | None) -> None:
@@ -136,6 +186,7 @@ class Metric(NamedTuple):
     ci_low: float | None
     ci_high: float | None
     n: int
+    weighted_value: float | None = None
 
 
 def add_evaluation(session: Session, metrics: Iterable[Metric], **columns: Any) -> Evaluation:
@@ -149,25 +200,36 @@ def add_evaluation(session: Session, metrics: Iterable[Metric], **columns: Any) 
 
 
 class ArmResult(NamedTuple):
+    """`model` is that of the arm whose weights were kept."""
+
     evaluation: Evaluation
     test_set: TestSet
-    model: ModelVersion
+    model: ModelVersion | None
     metrics: list[Metric]
 
 
 def results(session: Session, run_id: int) -> dict[str, ArmResult]:
-    """What a run measured, per arm."""
+    """What a run measured on its own test set, the first that it froze, per arm."""
+    found = every_result(session, run_id)
+    return found[min(found)] if found else {}
+
+
+def every_result(session: Session, run_id: int) -> dict[int, dict[str, ArmResult]]:
+    """What a run measured: number of the test set in the run, its own first -> arm -> result."""
     query = (
         select(Evaluation, TestSet, ModelVersion)
         .join(TestSet, TestSet.id == Evaluation.test_set_id)
-        .join(ModelVersion, ModelVersion.id == Evaluation.model_version_id)
+        .outerjoin(ModelVersion, ModelVersion.id == Evaluation.model_version_id)
         .where(Evaluation.run_id == run_id)
-        .order_by(Evaluation.arm)
+        .order_by(Evaluation.id)
     )
-    return {
-        evaluation.arm: ArmResult(evaluation, test_set, model, metrics(session, evaluation.id))
-        for evaluation, test_set, model in session.execute(query)
-    }
+    numbers: dict[int, int] = {}
+    found: dict[int, dict[str, ArmResult]] = {}
+    for evaluation, test_set, model in session.execute(query):
+        number = numbers.setdefault(test_set.id, len(numbers))
+        result = ArmResult(evaluation, test_set, model, metrics(session, evaluation.id))
+        found.setdefault(number, {})[evaluation.arm] = result
+    return found
 
 
 def metrics(session: Session, evaluation_id: int) -> list[Metric]:

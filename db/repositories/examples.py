@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, exists, func, select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy import BigInteger, Select, case, cast, exists, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
+from sqlalchemy.orm import Session, aliased
 
 from db.models import (
     AnnotationRow,
@@ -23,7 +23,7 @@ from db.repositories import words
 
 
 class Labelled(NamedTuple):
-    """An utterance with its label. `annotation_id` is our row's id, None for a weak label."""
+    """An utterance with its label. `annotation_id` is our row's id, None for a weak label; `revision` the text's."""
 
     utterance_id: int
     annotation_id: int | None
@@ -34,6 +34,7 @@ class Labelled(NamedTuple):
     domain: str
     intent: str
     slots: list[list[Any]]
+    revision: int = 1
 
 
 def _annotated(locale: str) -> Select[Any]:
@@ -42,7 +43,7 @@ def _annotated(locale: str) -> Select[Any]:
     return (
         select(
             UtteranceRow.id, AnnotationRow.id, UtteranceRow.source, UtteranceRow.external_id, UtteranceRow.locale,
-            seen, AnnotationRow.domain, AnnotationRow.intent, AnnotationRow.slots,
+            seen, AnnotationRow.domain, AnnotationRow.intent, AnnotationRow.slots, AnnotationRow.revision,
         )
         .join(AnnotationRow, AnnotationRow.utterance_id == UtteranceRow.id)
         .outerjoin(
@@ -57,12 +58,6 @@ def _annotated(locale: str) -> Select[Any]:
 def gold(session: Session, locale: str, partition: str) -> list[Labelled]:
     """What was ingested as gold data into a partition, in the order of the utterances."""
     query = _gold(locale).where(UtteranceRow.partition == partition)
-    return [Labelled._make(row) for row in session.execute(query)]
-
-
-def held_out(session: Session, locale: str, made_from: Sequence[str]) -> list[Labelled]:
-    """The gold data of every partition that models are not made from: all test sets."""
-    query = _gold(locale).where(UtteranceRow.partition.not_in(made_from))
     return [Labelled._make(row) for row in session.execute(query)]
 
 
@@ -94,7 +89,7 @@ def selected_weak(session: Session, locale: str) -> list[Labelled]:
     query = (
         select(
             UtteranceRow.id, UtteranceRow.source, UtteranceRow.external_id, UtteranceRow.locale, UtteranceRow.text,
-            UtteranceRow.domain, UtteranceRow.intent, UtteranceRow.slots,
+            UtteranceRow.domain, UtteranceRow.intent, UtteranceRow.slots, UtteranceRow.revision,
         )
         .join(SelectionItemRow, SelectionItemRow.utterance_id == UtteranceRow.id)
         .join(SelectionRow, SelectionRow.id == SelectionItemRow.selection_id)
@@ -106,6 +101,79 @@ def selected_weak(session: Session, locale: str) -> list[Labelled]:
     )  # fmt: skip
     rows = {row[0]: row for row in session.execute(query)}  # of two revisions an extension may have taken the later
     return [Labelled(row[0], None, *row[1:]) for row in rows.values()]
+
+
+class Asked(NamedTuple):
+    """For which round an utterance was reviewed: the last that held it at the revision that was reviewed.
+
+    part      of the round: the domain that had one of its own, or * for the others
+    strategy  that the part played; None: the round does not say
+    arms      that the utterance was in
+    """
+
+    part: str
+    strategy: str | None
+    arms: list[str]
+
+
+def asked(session: Session, locale: str, others: str) -> dict[int, Asked]:
+    """Of every utterance whose label comes from a review that a round asked for; `others` is the part of the rest."""
+    labels = (
+        select(AnnotationRow.utterance_id, AnnotationRow.revision, words.PLACE.label("place"))
+        .join(UtteranceRow, UtteranceRow.id == AnnotationRow.utterance_id)
+        .where(UtteranceRow.locale == locale)
+        .where(AnnotationRow.annotation_id.is_not(None), AnnotationRow.withdrawn_at.is_(None))
+        .subquery()
+    )
+    part = case((SelectionRow.policy.has_key(SelectionItemRow.domain), SelectionItemRow.domain), else_=others)
+    query = (
+        select(labels.c.utterance_id, part, SelectionRow.policy[part]["strategy"].astext, SelectionItemRow.arms)
+        .join(
+            SelectionItemRow,
+            (SelectionItemRow.utterance_id == labels.c.utterance_id) & (SelectionItemRow.revision == labels.c.revision),
+        )
+        .join(SelectionRow, SelectionRow.id == SelectionItemRow.selection_id)
+        .where(labels.c.place == 1)
+        .order_by(labels.c.utterance_id, SelectionItemRow.selection_id)
+    )
+    return {utterance_id: Asked(*row) for utterance_id, *row in session.execute(query)}
+
+
+def texts_as_they_were(
+    session: Session, ids: Sequence[int], revisions: Sequence[int]
+) -> dict[tuple[int, int], tuple[str, str, str, str]]:
+    """(id, revision) -> (source, external id, locale, text at that revision); without those that are no more."""
+    wanted = (
+        func.unnest(cast(list(ids), ARRAY(BigInteger)), cast(list(revisions), ARRAY(BigInteger)))
+        .table_valued("id", "revision", name="wanted")
+        .render_derived()
+    )
+    replaced = UtteranceRevision.content["text"].astext
+    query = (
+        select(
+            wanted.c.id, wanted.c.revision, UtteranceRow.source, UtteranceRow.external_id, UtteranceRow.locale,
+            func.coalesce(replaced, UtteranceRow.text),
+        )
+        .join(UtteranceRow, UtteranceRow.id == wanted.c.id)
+        .outerjoin(
+            UtteranceRevision,
+            (UtteranceRevision.utterance_id == wanted.c.id) & (UtteranceRevision.revision == wanted.c.revision),
+        )
+        .where(or_(replaced.is_not(None), UtteranceRow.revision == wanted.c.revision))
+    )  # fmt: skip
+    return {(row[0], row[1]): (row[2], row[3], row[4], row[5]) for row in session.execute(query)}
+
+
+def texts_of_the_log(session: Session, locale: str, texts: Sequence[str]) -> list[tuple[str, int]]:
+    """(text, how often) of the pool's utterances that say one of these, whatever their case and white space."""
+    plain = func.btrim(func.regexp_replace(func.lower(func.normalize(UtteranceRow.text)), r"\s+", " ", "g"))
+    query = (
+        select(UtteranceRow.text, func.count())
+        .where(UtteranceRow.locale == locale, UtteranceRow.partition == POOL)
+        .where(plain.in_(select(func.unnest(cast(list(texts), ARRAY(TEXT))))))
+        .group_by(UtteranceRow.text)
+    )
+    return [(text, count) for text, count in session.execute(query)]
 
 
 def partitions(session: Session, locale: str) -> Sequence[str]:
@@ -144,3 +212,15 @@ def freeze(session: Session, name: str, locale: str, content_hash: str, rows: Se
 
 def test_set(session: Session, test_set_id: int) -> TestSet | None:
     return session.get(TestSet, test_set_id)
+
+
+def set_before(session: Session, test_set_id: int) -> TestSet | None:
+    """The set of the same name and locale that was frozen before this one."""
+    this = aliased(TestSet)
+    return session.scalars(
+        select(TestSet)
+        .join(this, (this.name == TestSet.name) & (this.locale == TestSet.locale))
+        .where(this.id == test_set_id, TestSet.id < this.id)
+        .order_by(TestSet.id.desc())
+        .limit(1)
+    ).one_or_none()

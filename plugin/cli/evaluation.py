@@ -6,6 +6,7 @@ import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -69,12 +70,16 @@ def train(
 def run(
     locale: Locale,
     test_set: TestSet,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The first of the training seeds.")] = 0,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=50, help="How many seeds each arm is trained with; default: ASSAY_TRAINING_SEEDS."),
+    ] = None,
     promote: Annotated[bool, typer.Option("--promote", help="The candidate becomes the champion.")] = False,
     enqueue: Annotated[bool, typer.Option("--enqueue", help="Leave it to the evaluation worker.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a baseline on gold data and a candidate on gold and reviewed data, and compare them on the test set."""
+    """Train on gold data, with what came back, and with what each strategy and random choice brought; compare them."""
     wiring = get_wiring()
     with one_line_errors(), wiring.transaction() as session:
         evaluation.check_material(session, locale, test_set)
@@ -88,6 +93,7 @@ def run(
             trigger="command",
             requested_by=getpass.getuser(),
             seed=seed,
+            seeds=seeds,
             promote=promote,
             sent_at=datetime.now(UTC),
         )
@@ -95,12 +101,20 @@ def run(
         hand_over(wiring, row.id)
         return print_json({"id": row.id, "state": row.state}) if as_json else typer.echo(f"run {row.id} is queued")
     with one_line_errors(), progress_bar() as bar:
-        context = evaluation.Context(
-            wiring.transaction, make_workshop(wiring), observe=lambda step: show(bar, f"{step} {locale}")
-        )
-        evaluation.execute(context, row.id)
-    spread(wiring, row.id)
+        state = evaluation.execute(observed(wiring, bar, locale), row.id).state
+    if state == "done":
+        spread(wiring, row.id)
     return show_run(row.id, as_json=as_json)
+
+
+def observed(wiring: Wiring, bar: ProgressBar, locale: str) -> evaluation.Context:
+    """Each step has a bar of its own, and says which of how many it is."""
+
+    def observe(step: evaluation.Step) -> Progress:
+        of = f" of {step.total}" if step.total > 1 else ""
+        return show(bar, f"{step.number}{of}: {step.name} ({locale})")
+
+    return evaluation.Context(wiring.transaction, make_workshop(wiring), observe=observe)
 
 
 def hand_over(wiring: Wiring, run_id: int) -> None:
@@ -132,8 +146,9 @@ def list_(locale: Annotated[str | None, typer.Option()] = None, as_json: AsJson 
         rows = evaluation.list_runs(session, locale=locale)
     if as_json:
         return print_json({"runs": rows})
-    columns = ("id", "locale", "test_set", "state", "trigger", "requested_by", "created_at", "error")
-    return print_table("runs", columns, [[row[name] for name in columns] for row in rows])
+    columns = ("id", "locale", "test_set", "state", "progress", "trigger", "requested_by", "created_at", "error")
+    told = [{**row, "progress": evaluation_table.how_far(row["progress"])} for row in rows]
+    return print_table("runs", columns, [[row[name] for name in columns] for row in told])
 
 
 @app.command("show")
@@ -141,12 +156,54 @@ def show_run(
     run_id: Annotated[int, typer.Argument(metavar="RUN")],
     as_json: AsJson = False,
 ) -> None:
-    """What a run measured: overall and per domain, baseline and candidate, the change with its interval."""
+    """What a run measured: baseline and candidate, overall and per domain, and what may be said of each strategy."""
     with one_line_errors(), get_wiring().transaction() as session:
         report = evaluation.run_report(session, run_id)
     if as_json:
         return print_json(report)
     return evaluation_table.print_report(report)
+
+
+@app.command()
+def compare(
+    old: Annotated[int, typer.Argument(metavar="RUN")],
+    new: Annotated[int, typer.Argument(metavar="OTHER")],
+    arm: Annotated[str, typer.Option(help="An arm that both have: baseline, candidate, random or a strategy.")] = (
+        evaluation.CANDIDATE
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Two runs on the frozen test sets that both have asked, paired."""
+    with one_line_errors(), get_wiring().transaction() as session:
+        found = evaluation.compare(session, old, new, arm)
+    return print_json(found) if as_json else evaluation_table.print_comparison(found)
+
+
+@app.command()
+def replay(
+    run_id: Annotated[int, typer.Argument(metavar="RUN")],
+    train: Annotated[bool, typer.Option(help="Train every model again, not only measure again.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Do a finished run again, from what it froze, and say whether the same came out. Writes nothing."""
+    wiring = get_wiring()
+    with one_line_errors(), progress_bar() as bar:
+        found = evaluation.replay(observed(wiring, bar, f"run {run_id}"), run_id, train=train)
+    if as_json:
+        print_json({**asdict(found), "same": found.is_same})
+    elif found.is_same:
+        typer.echo(f"run {run_id}: the same, to the bit ({found.trainings} trainings)")
+    if not found.is_same:
+        why = f" (since then: {'; '.join(found.changed)})" if found.changed else ""
+        raise CliError(f"run {run_id} comes out otherwise: {'; '.join(found.differing)}{why}")
+
+
+@app.command()
+def cancel(run_id: Annotated[int, typer.Argument(metavar="RUN")], as_json: AsJson = False) -> None:
+    """Stop a run; whoever works on it stops within half a minute. What it has trained so far is not measured."""
+    with one_line_errors(), get_wiring().transaction() as session:
+        evaluation.cancel(session, run_id, getpass.getuser(), datetime.now(UTC))
+    return print_json({"id": run_id, "state": "cancelled"}) if as_json else typer.echo(f"run {run_id} is cancelled")
 
 
 @schedule.command("set")

@@ -57,6 +57,7 @@ def assay(
             "ASSAY_WEBHOOK_SECRET": "a secret of this test",
             "ASSAY_INGEST_TOKEN": "a token of this test",
             "ASSAY_REPLICATES": "2",
+            "ASSAY_TRAINING_SEEDS": "1",
             "ASSAY_DEVICE": "cpu",
         },
     )

@@ -17,6 +17,10 @@ class LeaseLostError(Exception):
     """This process was silent too long, and another may be doing its work: stop without a trace."""
 
 
+class RunCancelledError(Exception):
+    """Somebody has cancelled the run: stop, and write nothing more of it."""
+
+
 def one_line(error: BaseException) -> str:
     """What is kept in the run's row."""
     said = " ".join(str(error).split())

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from db.models import Lease
 from db.repositories import leases
 from db.session import TransactionMaker
-from plugin.services.evaluation.errors import LeaseLostError, LocaleBusyError
+from plugin.services.evaluation.errors import LeaseLostError, LocaleBusyError, RunCancelledError
 
 log = logging.getLogger(__name__)
 
@@ -42,21 +42,35 @@ def check_idle(session: Session, locale: str) -> None:
         raise busy_error(locale, held)
 
 
+def always(_session: Session) -> bool:
+    return True
+
+
 def busy_error(locale: str, held: Lease | None) -> LocaleBusyError:
     by = f" ({held.holder})" if held else ""
     return LocaleBusyError(f"another training of {locale} is at work{by}: wait for it, or leave yours to the worker")
 
 
-class Heartbeat:
-    """Renews a lease that is held. `check` raises in the working thread once the lease is lost."""
+Wanted = Callable[[Session], bool]
 
-    def __init__(self, transaction: TransactionMaker, name: str, holder: str, ttl: timedelta) -> None:
+
+class Heartbeat:
+    """Renews a lease that is held, and asks whether the work is still wanted.
+
+    `check` raises in the working thread once the lease is lost, or the work cancelled.
+    """
+
+    def __init__(
+        self, transaction: TransactionMaker, name: str, holder: str, ttl: timedelta, wanted: Wanted = always
+    ) -> None:
         self._transaction = transaction
         self._lease = name
         self._holder = holder
         self._ttl = ttl
+        self._wanted = wanted
         self._stopping = threading.Event()
         self._lost = False
+        self._cancelled = False
         self._thread = threading.Thread(target=self._beat, name=f"lease {name}", daemon=True)
 
     def start(self) -> None:
@@ -68,6 +82,7 @@ class Heartbeat:
             try:
                 with self._transaction() as session:
                     kept = leases.renew(session, self._lease, self._holder, self._ttl)
+                    self._cancelled = self._cancelled or not self._wanted(session)
             except SQLAlchemyError as error:
                 log.warning("lease %s was not renewed: %s", self._lease, type(error).__name__)
                 kept = time.monotonic() - last < self._ttl.total_seconds()
@@ -78,6 +93,8 @@ class Heartbeat:
                 return
 
     def check(self) -> None:
+        if self._cancelled:
+            raise RunCancelledError(f"what held the lease {self._lease} was cancelled")
         if self._lost:
             raise LeaseLostError(f"the lease {self._lease} was lost")
 
@@ -85,6 +102,8 @@ class Heartbeat:
         """Nothing is written by who has lost the lease: no one can take it until the session's transaction ends."""
         if not leases.hold(session, self._lease, self._holder):
             raise LeaseLostError(f"the lease {self._lease} was lost")
+        if not self._wanted(session):
+            raise RunCancelledError(f"what held the lease {self._lease} was cancelled")
 
     def stop(self) -> None:
         self._stopping.set()
@@ -92,14 +111,16 @@ class Heartbeat:
 
 
 @contextmanager
-def locale_lease(transaction: TransactionMaker, locale: str, ttl: timedelta = TTL) -> Iterator[Heartbeat]:
+def locale_lease(
+    transaction: TransactionMaker, locale: str, ttl: timedelta = TTL, wanted: Wanted = always
+) -> Iterator[Heartbeat]:
     """Hold the locale. Raises LocaleBusyError when a living process holds it."""
     name = lease_name(locale)
     holder = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
     with transaction() as session:
         if not leases.take(session, name, holder, ttl):
             raise busy_error(locale, leases.live(session, name))
-    heartbeat = Heartbeat(transaction, name, holder, ttl)
+    heartbeat = Heartbeat(transaction, name, holder, ttl, wanted)
     heartbeat.start()
     try:
         yield heartbeat

@@ -17,8 +17,10 @@ from db.session import TransactionMaker
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.guide import instruction
 from plugin.label_studio.queues import MetricLine, describe
+from plugin.services.evaluation.arms import CANDIDATE
 from plugin.services.evaluation.measure import ALL_DOMAINS, change_of
-from plugin.services.evaluation.runs import CANDIDATE, PUBLISH, known_run
+from plugin.services.evaluation.runs import known_run
+from plugin.services.evaluation.steps import PUBLISH
 from plugin.services.guides import read_guide
 from plugin.services.labels import label_set, to_label_set
 from plugin.settings import SettingsError
@@ -105,7 +107,8 @@ def metric_lines(session: Session, locale: str, domain: str) -> tuple[list[Metri
         lines.append(to_line("SEMER against gold only", changed))
     n = next(iter(shown.values())).n
     of = domain if own else "all domains"
-    return lines, f"run {run.id} of {run.finished_at:%Y-%m-%d}, {result.model.name}, {n} utterances of {of}"
+    name = result.model.name if result.model else CANDIDATE
+    return lines, f"run {run.id} of {run.finished_at:%Y-%m-%d}, {name}, {n} utterances of {of}"
 
 
 def to_line(title: str, metric: Metric) -> MetricLine:

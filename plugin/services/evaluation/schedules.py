@@ -18,7 +18,8 @@ from plugin.services import policies
 from plugin.services.evaluation import data
 from plugin.services.evaluation.errors import EvaluationError
 from plugin.services.evaluation.lease import busy_locales
-from plugin.services.evaluation.runs import PUBLISH, create_run, known_run
+from plugin.services.evaluation.runs import create_run, known_run
+from plugin.services.evaluation.steps import PUBLISH
 
 log = logging.getLogger(__name__)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -26,14 +27,20 @@ from plugin.services.ports import Progress, Scorer, ScorerLoader, Trainer
 TRUSTED, TRUSTED_AND_POOL = "trusted", "trusted+pool"
 
 
+# No sign-flip test of fewer can tell anything from chance, and no spread over fewer is known at all well.
+TRAINING_SEEDS = 6
+
+
 @dataclass(frozen=True)
 class Workshop:
-    """What training needs from outside."""
+    """What training needs from outside. `about`: what else decides how a model turns out, to compare replays by."""
 
     trainer: Trainer
     load_scorer: ScorerLoader
     models_folder: Path
     replicates: int
+    seeds: int = TRAINING_SEEDS
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,17 @@ def train_first(
     with locale_lease(transaction, locale) as lease:
         with transaction() as session:
             arm = data.baseline(data.read_material(session, locale))
-        with (
-            train(transaction, workshop, locale, arm, lease, seed=seed, progress=progress) as trained,
-            transaction() as session,
-        ):
+        scorer = fit(
+            workshop,
+            locale,
+            arm,
+            lease,
+            seed=seed,
+            replicates=workshop.replicates,
+            schedule_size=None,
+            progress=progress,
+        )
+        with saved(transaction, workshop, locale, arm, scorer, lease) as trained, transaction() as session:
             lease.guard(session)
             version = register(session, locale, trained)
             if promote or (promote is None and models.champion(session, locale) is None):
@@ -73,19 +87,18 @@ def train_first(
         return version
 
 
-@contextmanager
-def train(
-    transaction: TransactionMaker,
+def fit(
     workshop: Workshop,
     locale: str,
     arm: ArmData,
     lease: Heartbeat,
     *,
     seed: int,
-    schedule_size: int | None = None,
+    replicates: int,
+    schedule_size: int | None,
     progress: Progress | None,
-) -> Iterator[Trained]:
-    """Train and save with no transaction open; the files go again if the block refuses to register them."""
+) -> Scorer:
+    """Train with no transaction open; stops soon after the lease is lost."""
 
     def watched(done: int, total: int) -> None:
         lease.check()
@@ -94,16 +107,19 @@ def train(
 
     try:
         scorer = workshop.trainer.train(
-            arm.examples,
-            arm.dev,
-            seed=seed,
-            replicates=workshop.replicates,
-            schedule_size=schedule_size,
-            progress=watched,
+            arm.examples, arm.dev, seed=seed, replicates=replicates, schedule_size=schedule_size, progress=watched
         )
     except ValueError as error:
         raise EvaluationError(f"{locale} cannot be trained: {error}") from error
     lease.check()
+    return scorer
+
+
+@contextmanager
+def saved(
+    transaction: TransactionMaker, workshop: Workshop, locale: str, arm: ArmData, scorer: Scorer, lease: Heartbeat
+) -> Iterator[Trained]:
+    """Save under a name of its own; the files go again if the block refuses to register them."""
     with transaction() as session:
         taken = [version.name for version in models.versions(session)]
     name = next_name(locale, taken, workshop.models_folder)
@@ -113,6 +129,7 @@ def train(
     except OSError as error:
         raise EvaluationError(f"the model cannot be saved in {folder}: {error.strerror or error}") from error
     try:
+        lease.check()
         yield Trained(scorer, name, folder, sha256, TRUSTED_AND_POOL if arm.weak else TRUSTED)
     except OperationalError:
         # The commit may have been done all the same. Files that no version names harm nobody: `next_name` skips them.

@@ -111,5 +111,5 @@ class LookupTrainer:
         return LookupScorer(labels, seeds=tuple(range(seed, seed + (replicates or 2))), data_hash=str(len(examples)))
 
 
-def workshop(models_folder: Path, trainer: LookupTrainer | None = None) -> Workshop:
-    return Workshop(trainer or LookupTrainer(), load_lookup, models_folder, replicates=2)
+def workshop(models_folder: Path, trainer: LookupTrainer | None = None, *, seeds: int = 2) -> Workshop:
+    return Workshop(trainer or LookupTrainer(), load_lookup, models_folder, replicates=2, seeds=seeds)

@@ -48,10 +48,10 @@ def test_retrain_is_idempotent(wiring: FakeWiring, trainer: LookupTrainer) -> No
     for _ in range(3):
         celery_tasks.retrain(run_id)
     assert state(wiring, run_id) == "done"
-    assert len(trainer.seen) == 2
+    assert len(trainer.seen) == 4  # two arms, two seeds
     with wiring.transaction() as session:
         counts = [session.scalar(select(func.count()).select_from(table)) for table in (ModelVersion, Evaluation)]
-    assert counts == [2, 2]
+    assert counts == [1, 2]  # only what may be promoted is kept
     assert set(wiring.sent) == {("evaluation.publish", run_id)}
 
 
@@ -59,7 +59,7 @@ def test_a_promotion_has_the_pool_scored_anew(wiring: FakeWiring) -> None:
     run_id = queued(wiring, promote=True)
     celery_tasks.retrain(run_id)
     with wiring.transaction() as session:
-        candidate = evaluations.results(session, run_id)["candidate"].model.id
+        candidate = evaluations.results(session, run_id)["candidate"].evaluation.model_version_id
     assert wiring.sent == [("evaluation.publish", run_id), ("scoring.backfill", candidate)]
 
 

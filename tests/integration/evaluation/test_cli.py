@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from sqlalchemy import update
 from typer.testing import CliRunner
 
-from db.models import Queue
+from db.models import Queue, TrainingStep
 from db.repositories import leases, models
 from plugin.cli import evaluation as cli
 from plugin.cli import evaluation_table, output
 from plugin.cli.errors import CliError
 from plugin.services.evaluation import Context
 from plugin.services.evaluation.lease import lease_name
-from tests.integration.evaluation.conftest import INSTANCE, LOCALE
+from tests.integration.evaluation.conftest import INSTANCE, LOCALE, World
 from tests.integration.evaluation.doors import FakeWiring
 from tests.integration.evaluation.lookup import LookupTrainer
 
@@ -68,7 +69,7 @@ def test_run_prints_the_table_and_writes_into_label_studio(wiring: FakeWiring) -
     with wiring.transaction() as session:
         session.add(Queue(instance=INSTANCE, locale=LOCALE, domain="audio", project_id=project_id))
     shown = assay(*RUN, "--promote")
-    assert "candidate: sw-KE-0002, trained on 18 utterances" in shown
+    assert "candidate: sw-KE-0001, trained on 18 utterances with 2 seeds" in shown
     assert "n = 18" in shown
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     assert any(line.startswith("DCER ↓ 33.3% [") and line.endswith("] 0.0% -100.0%") for line in lines)
@@ -89,8 +90,13 @@ def test_a_run_is_listed_and_shown(wiring: FakeWiring) -> None:
     assert as_json("list", "--locale", "is-IS") == {"runs": []}
     report = as_json("show", str(run_id))
     assert report["arms"]["candidate"]["test_set"]["size"] == 18
-    assert {"domain", "metric", "value", "ci_low", "ci_high", "n"} == set(report["arms"]["baseline"]["metrics"][0])
-    assert [step["name"] for step in report["steps"]] == ["train baseline", "train candidate", "evaluate", "publish"]
+    assert {"domain", "metric", "value", "ci_low", "ci_high", "n", "weighted_value"} == set(
+        report["arms"]["baseline"]["metrics"][0]
+    )
+    assert [step["name"] for step in report["steps"]] == [
+        "freeze", "train candidate 0", "train baseline 0", "train candidate 1", "train baseline 1",
+        "evaluate", "publish",
+    ]  # fmt: skip
     assert f"run {run_id}" in assay("show", str(run_id))
     assert "done" in assay("list")
     assert refused("show", "999") == "no run has id 999: see `assay evaluation list`"
@@ -138,9 +144,53 @@ def test_schedules(wiring: FakeWiring) -> None:
 
 
 def test_weak_utterances_that_were_held_back_are_counted() -> None:
-    trained = {"name": "train candidate", "reviewed": 3, "weak": 7, "dropped": 0}
-    lines = evaluation_table.notes({"steps": [{**trained, "suspected": 2}]})
+    frozen = {"name": "freeze", "reviewed": 3, "weak": 7, "dropped": 0, "suspected": 2, "spared": 0, "shrank": {}}
+    lines = evaluation_table.notes({"steps": [frozen]})
     assert lines[1] == "2 weak utterances left out because their domain is likely wrong"
-    # Nothing to say, and runs of before there was a guard.
-    for step in ({**trained, "suspected": 0}, trained):
-        assert len(evaluation_table.notes({"steps": [step]})) == 1
+    assert len(evaluation_table.notes({"steps": [{**frozen, "suspected": 0}]})) == 1
+    told = evaluation_table.notes({"steps": [{**frozen, "suspected": 0, "spared": 4, "shrank": {"test": [2000, 9]}}]})
+    assert told[1:] == [
+        "4 control labels never train: they are the test set 'recent'",
+        "test set test shrank from 2,000 to 9: numbers of before do not compare",
+    ]
+
+
+def test_a_run_is_cancelled_once(wiring: FakeWiring) -> None:
+    run_id = as_json(*RUN, "--enqueue", "--seeds", "3")["id"]
+    assert "not begun" in assay("list")
+    assert as_json("cancel", str(run_id)) == {"id": run_id, "state": "cancelled"}
+    assert refused("cancel", str(run_id)) == f"run {run_id} is over: it is cancelled"
+    assert refused("replay", str(run_id)) == f"run {run_id} cannot be replayed: it is cancelled"
+
+
+def test_two_runs_are_compared_on_what_both_asked(wiring: FakeWiring) -> None:
+    first, second = (as_json(*RUN, "--seeds", seeds)["id"] for seeds in ("1", "2"))
+    found = as_json("compare", str(first), str(second))
+    assert (found["seeds"], [one["name"] for one in found["test_sets"]]) == (1, ["test"])
+    overall = [row for row in found["test_sets"][0]["metrics"] if (row["domain"], row["metric"]) == ("*", "irer")]
+    assert (overall[0]["old"]["value"], overall[0]["new"]["value"]) == (0.0, 0.0)
+    shown = assay("compare", str(first), str(second), "--arm", "baseline")
+    assert "baseline on test, n = 18, 1 seed each" in shown
+    assert "+0.0%" in shown
+    assert refused("compare", str(first), str(second), "--arm", "bald") == (
+        f"run {first} has no arm 'bald': it has candidate, baseline"
+    )
+
+
+def test_a_run_is_replayed_from_what_it_froze(wiring: FakeWiring, trainer: LookupTrainer) -> None:
+    run_id = as_json(*RUN)["id"]
+    trained = len(trainer.seen)
+    with wiring.transaction() as session:
+        World(session).gold("play something new", "train")
+    assert assay("replay", str(run_id)) == f"run {run_id}: the same, to the bit (4 trainings)\n"
+    assert trainer.seen[trained:] == trainer.seen[:trained]
+    assert as_json("replay", str(run_id), "--no-train") == {
+        "run_id": run_id, "trainings": 0, "differing": [], "changed": [], "same": True,
+    }  # fmt: skip
+    with wiring.transaction() as session:
+        session.execute(
+            update(TrainingStep)
+            .where(TrainingStep.name == "train baseline 1")
+            .values(detail=TrainingStep.detail.op("||")({"predictions": "another"}))
+        )
+    assert refused("replay", str(run_id)) == f"run {run_id} comes out otherwise: train baseline 1: other predictions"

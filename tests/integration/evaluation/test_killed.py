@@ -89,7 +89,7 @@ def test_a_killed_run_is_resumed_and_its_finished_step_kept(
         run = evaluation.create_run(session, LOCALE, "test", {"*": Policy()}, trigger="test", requested_by="me")
 
     with worker(clean_database_url, run.id, models, TTL_SECONDS):
-        wait_until(lambda: steps_of(transaction, run.id) == ["train baseline"])
+        wait_until(lambda: steps_of(transaction, run.id) == ["freeze", "train candidate 0"])
         time.sleep(2 * TTL_SECONDS)  # it lives, so its lease outlasts its time
         assert refused(context, run.id)
 
@@ -99,7 +99,7 @@ def test_a_killed_run_is_resumed_and_its_finished_step_kept(
         assert evaluation.tick(session, later).retrain == [run.id]
     done = evaluation.execute(context, run.id)
     assert (done.state, done.attempts) == ("done", 2)
-    assert len(trainer.seen) == 1  # the candidate; the baseline is the killed worker's
+    assert len(trainer.seen) == 3  # the first candidate is the killed worker's
     with transaction() as session:
-        assert session.scalar(select(func.count()).select_from(ModelVersion)) == 2
-    assert sorted(path.name for path in Path(models).iterdir()) == ["sw-KE-0001", "sw-KE-0002"]
+        assert session.scalar(select(func.count()).select_from(ModelVersion)) == 1
+    assert sorted(path.name for path in Path(models).iterdir()) == ["sw-KE-0001"]

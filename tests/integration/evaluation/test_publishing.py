@@ -54,7 +54,7 @@ def test_every_queue_project_shows_its_own_domain(context: Context, label_studio
     for _ in range(2):  # twice equals once
         assert evaluation.publish(context.transaction, label_studio.client, INSTANCE, run_id)
         assert f"run {run_id}" in description(label_studio, music)
-        assert "sw-KE-0002, 6 utterances of audio" in description(label_studio, audio)
+        assert "sw-KE-0001, 6 utterances of audio" in description(label_studio, audio)
         assert "SEMER 0.0%" in description(label_studio, audio)
         assert "SEMER against gold only -100.0%" in description(label_studio, audio)
         # The test set has nothing of it: all domains together.

@@ -18,14 +18,16 @@ from tests.integration.evaluation.conftest import LOCALE
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, replicates=2, torch_threads=1, device="cpu")
+    return Settings(home=tmp_path, replicates=2, training_seeds=1, torch_threads=1, device="cpu")
 
 
 def test_a_run_with_the_real_model(transaction: TransactionMaker, settings: Settings) -> None:
     workshop = wiring_ml.workshop(settings)
     steps: dict[str, list[tuple[int, int]]] = {}
     context = evaluation.Context(
-        transaction, workshop, observe=lambda step: lambda done, total: steps.setdefault(step, []).append((done, total))
+        transaction,
+        workshop,
+        observe=lambda step: lambda done, total: steps.setdefault(step.name, []).append((done, total)),
     )
     with transaction() as session:
         run = evaluation.create_run(session, LOCALE, "test", {"*": Policy()}, trigger="test", requested_by="me")
@@ -39,10 +41,10 @@ def test_a_run_with_the_real_model(transaction: TransactionMaker, settings: Sett
     }
     assert rates["baseline"]["dcer"] >= 6 / 18  # it has never seen an utterance of audio
     assert rates["candidate"]["dcer"] == 0.0
-    assert set(steps) == {"train baseline", "train candidate", "evaluate"}
+    assert set(steps) == {"train candidate 0", "train baseline 0", "evaluate"}
     assert all(calls[-1][0] == calls[-1][1] for calls in steps.values())
-    assert steps["train baseline"] == steps["train candidate"]  # equally many optimiser steps
-    saved = json.loads((settings.models_folder / "sw-KE-0002" / "model.json").read_text())
+    assert steps["train baseline 0"] == steps["train candidate 0"]  # equally many optimiser steps
+    saved = json.loads((settings.models_folder / "sw-KE-0001" / "model.json").read_text())
     assert saved["vocabulary"]["domains"] == ["audio", "music", "weather"]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,25 +57,30 @@ def metric(report: dict[str, Any], arm: str, name: str, domain: str = "*") -> di
     return dict(found[0])
 
 
+STEPS = ["freeze", "train candidate 7", "train baseline 7", "train candidate 8", "train baseline 8", "evaluate"]
+
+
 def test_a_run_measures_what_review_brought(context: Context, trainer: LookupTrainer) -> None:
     run_id = queued(context.transaction, seed=7)
     assert evaluation.execute(context, run_id).state == "done"
 
-    gold, reviewed = trainer.seen
+    reviewed, gold = trainer.seen[:2]
     assert len(gold) == 12
     assert {example.id for example in reviewed} - {example.id for example in gold} == {
         f"log/pool-hush-please-{number}" for number in range(6)
     }
-    assert trainer.seeds_seen == [7, 7]
+    assert trainer.seen[2:] == [reviewed, gold]
+    assert trainer.seeds_seen == [7, 7, 8, 8]
 
     report = report_of(context.transaction, run_id)
-    assert [step["name"] for step in report["steps"]] == ["train baseline", "train candidate", "evaluate"]
+    assert [step["name"] for step in report["steps"]] == STEPS
     assert report["arms"]["baseline"]["training_size"] == 12
     assert report["arms"]["candidate"]["training_size"] == 18
+    assert report["arms"]["candidate"]["seeds"] == 2
     # Six of 18 test utterances are audio, which the baseline cannot know and the candidate does.
     assert metric(report, "baseline", "dcer")["value"] == pytest.approx(6 / 18)
     assert metric(report, "candidate", "dcer") == {
-        "domain": "*", "metric": "dcer", "value": 0.0, "ci_low": None, "ci_high": None, "n": 18,
+        "domain": "*", "metric": "dcer", "value": 0.0, "ci_low": None, "ci_high": None, "n": 18, "weighted_value": 0.0,
     }  # fmt: skip
     assert metric(report, "baseline", "semer", "audio")["value"] == 1.0
     assert metric(report, "baseline", "semer", "audio")["n"] == 6
@@ -84,18 +90,31 @@ def test_a_run_measures_what_review_brought(context: Context, trainer: LookupTra
     assert 0.0 < low < 6 / 18 < high < 1.0
 
 
-def test_both_arms_are_registered_with_what_made_them(context: Context) -> None:
+def test_only_what_may_be_promoted_is_kept_with_what_made_it(context: Context) -> None:
     run_id = queued(context.transaction)
     evaluation.execute(context, run_id)
     with context.transaction() as session:
-        versions = models.versions(session, locale=LOCALE)
-        assert [version.name for version in versions] == ["sw-KE-0001", "sw-KE-0002"]
-        for version in versions:
-            assert version.uri == str(context.workshop.models_folder / version.name)
-            assert (version.kind, version.el2n_variant, version.el2n_epoch) == ("ensemble", "trusted", 1)
-            assert version.seeds == [0, 1]
-            assert version.promoted_at is None
-        assert versions[1].vocabulary["intent_domains"]["audio_volume"] == "audio"
+        (version,) = models.versions(session, locale=LOCALE)
+        assert version.name == "sw-KE-0001"
+        assert version.uri == str(context.workshop.models_folder / version.name)
+        assert (version.kind, version.el2n_variant, version.el2n_epoch) == ("ensemble", "trusted", 1)
+        assert version.seeds == [0, 1]
+        assert version.promoted_at is None
+        assert version.vocabulary["intent_domains"]["audio_volume"] == "audio"
+    report = report_of(context.transaction, run_id)
+    assert [report["arms"][arm]["model_version"] for arm in ("candidate", "baseline")] == [version.name, None]
+
+
+def test_what_decides_a_run_is_pinned_when_it_begins(context: Context, trainer: LookupTrainer) -> None:
+    run_id = queued(context.transaction)
+    trainer.during = DiesAt(2)
+    with pytest.raises(OperationalError):
+        evaluation.execute(context, run_id)
+    elsewhere = replace(context, workshop=replace(context.workshop, seeds=5, replicates=3))
+    evaluation.execute(elsewhere, run_id)
+    settings = report_of(context.transaction, run_id)["settings"]
+    assert (settings["seeds"], settings["replicates"]) == ([0, 1], 2)
+    assert trainer.seeds_seen == [0, 0, 0, 1, 1]
 
 
 def test_only_a_run_that_is_told_to_promotes(context: Context) -> None:
@@ -108,7 +127,7 @@ def test_only_a_run_that_is_told_to_promotes(context: Context) -> None:
         champion = models.champion(session, LOCALE)
         assert champion is not None
         assert evaluation.promoted_version(session, run_id) == champion.id
-        assert evaluations.results(session, run_id)["candidate"].model.id == champion.id
+        assert evaluations.results(session, run_id)["candidate"].evaluation.model_version_id == champion.id
 
 
 def test_a_run_that_is_over_is_not_done_again(context: Context, trainer: LookupTrainer) -> None:
@@ -116,7 +135,7 @@ def test_a_run_that_is_over_is_not_done_again(context: Context, trainer: LookupT
     first = evaluation.execute(context, run_id)
     again = evaluation.execute(context, run_id)
     assert (again.state, again.finished_at, again.attempts) == ("done", first.finished_at, 1)
-    assert len(trainer.seen) == 2
+    assert len(trainer.seen) == 4
 
 
 class DiesAt:
@@ -138,13 +157,15 @@ def test_a_broken_off_run_resumes_after_its_last_finished_step(context: Context,
         evaluation.execute(context, run_id)
     run = run_of(context.transaction, run_id)
     assert (run.state, run.error, run.attempts) == ("running", None, 1)
-    assert [step["name"] for step in report_of(context.transaction, run_id)["steps"]] == ["train baseline"]
+    report = report_of(context.transaction, run_id)
+    assert [step["name"] for step in report["steps"]] == ["freeze", "train candidate 0"]
+    assert (report["progress"]["done"], report["progress"]["steps"]) == (2, 6)
 
     run = evaluation.execute(context, run_id)
     assert (run.state, run.attempts) == ("done", 2)
-    assert len(trainer.seen) == 3  # baseline, the candidate that died, the candidate
+    assert len(trainer.seen) == 5  # the candidate, the baseline that died, three more
     with context.transaction() as session:
-        assert session.scalar(select(func.count()).select_from(ModelVersion)) == 2
+        assert session.scalar(select(func.count()).select_from(ModelVersion)) == 1
 
 
 def test_a_run_that_kills_its_worker_again_and_again_is_given_up(context: Context, trainer: LookupTrainer) -> None:
@@ -210,7 +231,7 @@ def test_the_same_run_delivered_twice_at_once_is_done_once(committing_context: C
         thread.join()
     assert "done" in outcomes
     assert set(outcomes) <= {"done", "busy"}
-    assert len(trainer.seen) == 2
+    assert len(trainer.seen) == 4
     with committing_context.transaction() as session:
         assert session.scalar(select(func.count()).select_from(Evaluation)) == 2
 
@@ -224,7 +245,7 @@ def test_who_lost_the_lease_writes_nothing(context: Context, trainer: LookupTrai
     run_id = queued(context.transaction)
     with pytest.raises(LeaseLostError):
         evaluation.execute(context, run_id)
-    assert report_of(context.transaction, run_id)["steps"] == []
+    assert [step["name"] for step in report_of(context.transaction, run_id)["steps"]] == ["freeze"]
     assert run_of(context.transaction, run_id).state == "running"
     with context.transaction() as session:
         assert session.scalars(select(ModelVersion)).all() == []
@@ -257,11 +278,13 @@ def test_a_test_text_under_another_id_does_not_train_and_is_counted(context: Con
         world.gold("rain soon 2", "dev")
     run_id = queued(context.transaction)
     evaluation.execute(context, run_id)
-    steps = {step["name"]: step for step in report_of(context.transaction, run_id)["steps"]}
-    assert steps["train baseline"]["dropped"] == 2
-    assert steps["train candidate"]["dropped"] == 3
+    report = report_of(context.transaction, run_id)
+    assert report["steps"][0]["dropped"] == 3
     texts = {example.text for examples in trainer.seen for example in examples}
     assert not texts & {"hush  NOW 3", "play OLD 1", "rain soon 2"}
+    # The numbers with and without what was asked and would have been learned.
+    assert [(one["name"], one["size"]) for one in report["test_sets"]] == [("test", 18), ("test/new", 15)]
+    assert report["test_sets"][0]["arms"].keys() == report["test_sets"][1]["arms"].keys()
 
 
 def test_a_dev_text_does_not_train(context: Context, trainer: LookupTrainer) -> None:
@@ -273,16 +296,15 @@ def test_a_dev_text_does_not_train(context: Context, trainer: LookupTrainer) -> 
         world.annotate(world.utterance("Rain in dev"))
     run_id = queued(context.transaction)
     evaluation.execute(context, run_id)
-    steps = {step["name"]: step for step in report_of(context.transaction, run_id)["steps"]}
-    assert [steps[name]["dropped"] for name in ("train baseline", "train candidate")] == [1, 2]
+    assert report_of(context.transaction, run_id)["steps"][0]["dropped"] == 2
     assert not {example.text.lower() for examples in trainer.seen for example in examples} & {"rain in dev"}
 
 
-def test_both_arms_train_as_long_as_the_larger_one(context: Context, trainer: LookupTrainer) -> None:
+def test_all_arms_train_as_long_as_the_largest_one(context: Context, trainer: LookupTrainer) -> None:
     evaluation.execute(context, queued(context.transaction))
-    baseline, candidate = map(len, trainer.seen)
+    candidate, baseline = map(len, trainer.seen[:2])
     assert baseline < candidate
-    assert trainer.sizes_seen == [candidate, candidate]
+    assert trainer.sizes_seen == [candidate] * 4
 
 
 def test_without_annotations_both_arms_are_one_model(context: Context, trainer: LookupTrainer) -> None:
@@ -290,23 +312,37 @@ def test_without_annotations_both_arms_are_one_model(context: Context, trainer: 
         session.execute(delete(AnnotationRow).where(AnnotationRow.annotation_id.is_not(None)))
     run_id = queued(context.transaction)
     evaluation.execute(context, run_id)
-    assert len(trainer.seen) == 1
+    assert trainer.seeds_seen == [0, 1]
     report = report_of(context.transaction, run_id)
-    assert report["arms"]["candidate"]["model_version"] == report["arms"]["baseline"]["model_version"]
+    assert [step.get("same_as") for step in report["steps"] if "arm" in step] == [None, "candidate", None, "candidate"]
     assert metric(report, "candidate", "semer_change")["value"] == 0.0
+    assert report["left_out"] == {
+        "k-means": "no label of what it chose has come back", "random": "no control label has come back",
+    }  # fmt: skip
 
 
-def test_gold_that_changes_in_the_middle_ends_the_run(context: Context, trainer: LookupTrainer) -> None:
+def test_what_is_reviewed_or_mended_in_the_middle_is_for_the_next_run(context: Context, trainer: LookupTrainer) -> None:
     run_id = queued(context.transaction)
 
-    def more_gold() -> None:
+    def more() -> None:
         trainer.during = lambda: None
         with context.transaction() as session:
-            World(session).gold("rain late", "train")
+            world = World(session)
+            world.annotation_id = 200
+            world.gold("rain late", "train")
+            world.gold("hush late", "test")
+            world.annotate(world.utterance("rain reviewed late"))
+            session.execute(
+                update(AnnotationRow).where(AnnotationRow.domain == "audio").values(domain="music", intent="music_play")
+            )
 
-    trainer.during = more_gold
-    with pytest.raises(EvaluationError, match="changed while run"):
-        evaluation.execute(context, run_id)
+    trainer.during = more
+    evaluation.execute(context, run_id)
+    first, baseline, *second = trainer.seen
+    assert second == [first, baseline]
+    report = report_of(context.transaction, run_id)
+    assert metric(report, "baseline", "dcer")["n"] == 18
+    assert metric(report, "candidate", "dcer")["value"] == 0.0
 
 
 def test_a_changed_partition_is_another_frozen_set(context: Context) -> None:
@@ -318,6 +354,18 @@ def test_a_changed_partition_is_another_frozen_set(context: Context) -> None:
     with context.transaction() as session:
         sizes = [test_set.size for test_set in session.scalars(select(TestSet).order_by(TestSet.id))]
     assert sizes == [18, 19]
+
+
+def test_a_test_set_that_shrank_is_told(context: Context) -> None:
+    evaluation.execute(context, queued(context.transaction))
+    with context.transaction() as session:
+        gone = select(UtteranceRow.id).where(UtteranceRow.text == "hush now 3")
+        session.execute(
+            update(AnnotationRow).where(AnnotationRow.utterance_id.in_(gone)).values(withdrawn_at=datetime.now(UTC))
+        )
+    run_id = queued(context.transaction)
+    evaluation.execute(context, run_id)
+    assert report_of(context.transaction, run_id)["steps"][0]["shrank"] == {"test": [18, 17]}
 
 
 @pytest.mark.parametrize("name", ["train", "dev", "pool"])
@@ -373,7 +421,7 @@ def test_no_transaction_is_open_while_a_model_trains(committing_context: Context
 
     trainer.during = look
     evaluation.execute(committing_context, queued(committing_context.transaction))
-    assert open_now == [0, 0]
+    assert open_now == [0, 0, 0, 0]
 
 
 def test_metrics_are_within_their_constraints(context: Context) -> None:

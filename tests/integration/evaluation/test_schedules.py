@@ -67,7 +67,7 @@ def test_a_due_schedule_makes_one_run_and_is_due_again_the_next_day(transaction:
     (run,) = runs(transaction)
     assert due.retrain == [run.id]
     assert (run.trigger, run.requested_by, run.state, run.sent_at) == ("schedule", "nightly", "queued", at)
-    assert run.settings == {"promote": False, "train_on_weak": {"*": True}}
+    assert run.settings == {"promote": False, "train_on_weak": {"*": True}, "strategies": ["k-means"]}
     row = schedules(transaction)["nightly"]
     assert (row.last_run_at, row.next_due_at) == (at, datetime(2026, 3, 3, 3, 0, tzinfo=UTC))
     assert tick(transaction, at + MINUTE) == Due([], [])
