@@ -198,5 +198,6 @@ def print_comparison(found: Mapping[str, Any]) -> None:
             for row in one["metrics"]
             if row["domain"] == ALL_DOMAINS
         ]
-        heading = f"{found['arm']} on {one['name']}, n = {one['n']:,}, {found['seeds']} seed{'s' if found['seeds'] > 1 else ''} each, 95 % intervals"
+        seeds = f"{found['seeds']} seed{'s' if found['seeds'] > 1 else ''} each"
+        heading = f"{found['arm']} on {one['name']}, n = {one['n']:,}, {seeds}, 95 % intervals"
         print_table(heading, ["metric", f">{old}", f">{new}", ">relative change"], rows)

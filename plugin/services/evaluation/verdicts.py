@@ -72,9 +72,9 @@ def compared(found: Board, arm: str, metric: Metric, group: int = -1) -> Compare
 
 
 def own_change(found: Board, row: Compared) -> tuple[float, float, float] | None:
-    """Over all domains there is nothing to shrink towards."""
+    """Over all domains there is nothing to shrink towards. Of no errors, a ratio has no interval of its own."""
     change = relative(found, row.arm, RANDOM, row.metric)
-    return (change.value, change.low, change.high) if change.is_known else None
+    return (change.value, change.low, change.high) if change.is_known else measured(row)
 
 
 def with_holm(rows: Sequence[Compared]) -> list[Compared]:

@@ -16,11 +16,11 @@ from plugin.experiment.analysis.intervals import (
     Change,
     as_table,
     crossed_interval,
-    expanded_level,
     seed_interval,
     summarise,
 )
 from plugin.experiment.analysis.results import Pair
+from plugin.quality.crossed import expanded_level
 
 Float = NDArray[Any]
 TRUTH = -0.05
