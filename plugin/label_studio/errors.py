@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 BODY_CHARACTERS = 300
 
 
@@ -18,6 +20,11 @@ class LabelStudioError(Exception):
         self.uncertain = uncertain
         answer = "no answer" if status is None else f"status {status}"
         super().__init__(f"Label Studio: {what}: {answer}: {self.body}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Celery hands what a task raised from process to process."""
+        make = partial(type(self), uncertain=self.uncertain)
+        return make, (self.what, self.status, self.body)
 
     @property
     def may_pass(self) -> bool:

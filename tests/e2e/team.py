@@ -89,6 +89,14 @@ def team(server: LabelStudioServer, size: int) -> Iterator[Team]:
         yield Team([stack.enter_context(closing(client)) for client in clients])
 
 
+def before(draws: Sequence[Draw], moment: float) -> list[Draw]:
+    return [draw for draw in draws if draw.ended < moment]
+
+
+def after(draws: Sequence[Draw], moment: float) -> list[Draw]:
+    return [draw for draw in draws if draw.began > moment]
+
+
 def overtaken(draws: Sequence[Draw], planned: Sequence[int]) -> list[int]:
     """Of each item that was overtaken, by how many: later in the plan, and there before it was even asked for.
 
@@ -100,6 +108,25 @@ def overtaken(draws: Sequence[Draw], planned: Sequence[int]) -> list[int]:
     began, ended = (np.array([getattr(draw, name) for draw in draws]) for name in ("began", "ended"))
     counts = [int(((places > places[at]) & (ended < began[at])).sum()) for at in range(len(draws))]
     return [count for count in counts if count]
+
+
+def behind(draws: Sequence[Draw], planned: Sequence[int], done: Sequence[Draw] = ()) -> list[int]:
+    """For each draw, in the order in which they were there, how many of the plan should have come before it and had
+    not, when what is done does not count. Where nobody works beside, all are 0.
+    """
+    left = set(planned) - {draw.utterance_id for draw in done}
+    rank = {utterance_id: place for place, utterance_id in enumerate(id_ for id_ in planned if id_ in left)}
+    missing: list[int] = []  # ranks below the furthest that were not served yet
+    found, furthest = [], -1
+    for draw in sorted(draws, key=lambda draw: draw.ended):
+        at = rank[draw.utterance_id]
+        if at > furthest:
+            missing += range(furthest + 1, at)
+            furthest = at
+        else:
+            missing.remove(at)
+        found.append(sum(other < at for other in missing))
+    return found
 
 
 def tau(draws: Sequence[Draw], planned: Sequence[int]) -> float:

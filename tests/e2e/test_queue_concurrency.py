@@ -2,128 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from time import monotonic
-from typing import Any
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 import httpx
 import pytest
-from sqlalchemy import Engine, create_engine, select
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
-from db.models import AnnotationRow, Queue, QueueTask
-from db.repositories import queues as queue_rows
-from db.session import TransactionMaker, transaction_maker
-from plugin.label_studio.client import SdkLabelStudio
-from plugin.services import policies, queues, scoring, selection
+from db.models import AnnotationRow, QueueTask
 from plugin.services.ingest import reconcile
 from plugin.stack.accounts import access_token
-from tests import factories
-from tests.e2e.team import Draw, overtaken, tau, team, worst_share
-from tests.fakes.scorer import FakeScorer
+from tests.e2e.queue_site import INSTANCE, Site, queue_site
+from tests.e2e.team import after, before, overtaken, tau, team, worst_share
 from tests.servers import LabelStudioServer
 
 pytestmark = pytest.mark.label_studio
 
-DOMAIN, INSTANCE = "music", "main"
-_numbers = itertools.count(1)
-POLICY = {"strategy": "entropy", "control_share": 0.1, "hard_share": 0.8, "noise_share": 0.05}
-
-
-@dataclass(frozen=True)
-class Planned:
-    """Of a round's queue: utterances in serving order, and what counts for each: control, noise, hard or easy."""
-
-    order: list[int]
-    part: dict[int, str]
-
-
-class Site:
-    """A pool, scored, and the queue of one of its domains in a real Label Studio. Each has a locale of its own."""
-
-    def __init__(self, engine: Engine, server: LabelStudioServer) -> None:
-        self.transaction: TransactionMaker = transaction_maker(engine)
-        self.server = server
-        self.admin = SdkLabelStudio(server.url, server.token, timeout_s=120)
-        self.locale = f"en-{next(_numbers):03}"
-        self.flipped: tuple[float, float] = (0.0, 0.0)
-
-    def fill(self, size: int, budget: int) -> None:
-        """`size` utterances of the queue's domain, and some of others, so that labels can be suspected of error."""
-        with self.transaction() as session:
-            self.arrive(session, size, "music", "music_play")
-            self.arrive(session, size // 4, "weather", "weather_query")
-            factories.champion(session, self.locale)
-        self.score()
-        with self.transaction() as session:
-            policies.change(session, self.locale, "*", {"budget": 1}, changed_by="test", comment="")
-        self.set_policy(budget=budget, **POLICY)
-
-    def arrive(self, session: Session, count: int, domain: str, intent: str, nlu_score: float = 0.5) -> list[int]:
-        source = f"{self.locale} log {next(_numbers)}"
-        told = {"locale": self.locale, "domain": domain, "intent": intent, "nlu_score": nlu_score, "source": source}
-        texts = [f"{source} says {number}" for number in range(count)]
-        return [factories.utterances(session, 1, external_id=text, text=text, **told)[0].id for text in texts]
-
-    def score(self) -> None:
-        with self.transaction() as session:
-            [batch] = scoring.read_batches(session, 0, 2**62)
-            scoring.write(session, scoring.compute(batch, FakeScorer()))
-
-    def set_policy(self, **changes: Any) -> None:
-        with self.transaction() as session:
-            policies.change(session, self.locale, DOMAIN, changes, changed_by="test", comment="")
-
-    def new_round(self, seed: int) -> Planned:
-        row, items = selection.refresh(self.transaction, self.locale, datetime.now(UTC), INSTANCE, seed=seed)
-        assert row is not None
-        ordered = sorted((item for item in items if item.domain == DOMAIN), key=lambda item: item.rank)
-        part = {
-            item.utterance_id: next((arm.value for arm in item.arms if arm != "strategy"), str(item.composition))
-            for item in ordered
-        }
-        return Planned(list(part), part)
-
-    def publish(self) -> queues.Published:
-        done = queues.publish(self.transaction, self.admin, INSTANCE, self.queue().id, datetime.now(UTC))
-        assert done is not None
-        return done
-
-    def queue(self) -> Queue:
-        with self.transaction() as session:
-            queues_there = queue_rows.of_locale(session, INSTANCE, self.locale)
-        return next(queue for queue in queues_there if queue.domain == DOMAIN)
-
-    def project(self) -> int:
-        found = self.queue().project_id
-        assert found is not None
-        return found
-
-    def watch_the_flip(self, patch: pytest.MonkeyPatch) -> None:
-        """Note when the one PATCH was sent that makes the new order the served one, and when it was answered."""
-        set_order = self.admin.set_order
-
-        def noted(project_id: int, model_version: str) -> None:
-            began = monotonic()
-            set_order(project_id, model_version)
-            self.flipped = (began, monotonic())
-
-        patch.setattr(self.admin, "set_order", noted)
-
 
 @pytest.fixture
 def site(clean_database_url: str, label_studio_server: LabelStudioServer) -> Iterator[Site]:
-    engine = create_engine(clean_database_url)
-    site = Site(engine, label_studio_server)
-    with closing(site.admin):
+    with queue_site(clean_database_url, label_studio_server) as site:
         yield site
-    engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -191,16 +92,9 @@ def test_a_team_is_served_the_plan_before_during_and_after_a_new_round(
         assert set(session.scalars(states)) == {"annotated"}
 
 
-def before(draws: Sequence[Draw], moment: float) -> list[Draw]:
-    return [draw for draw in draws if draw.ended < moment]
-
-
-def after(draws: Sequence[Draw], moment: float) -> list[Draw]:
-    return [draw for draw in draws if draw.began > moment]
-
-
 def test_begun_and_finished_work_stays_and_what_leaves_is_served_last(site: Site) -> None:
     site.fill(size=60, budget=20)
+    site.set_policy(blind_share=0.0)  # what nothing is filled in for cannot be accepted
     first = site.new_round(seed=1)
     site.publish()
     project = site.project()

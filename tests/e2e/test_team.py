@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plugin.label_studio.payloads import DrawnTask
-from tests.e2e.team import Draw, overtaken, tau, worst_share
+from tests.e2e.team import Draw, behind, overtaken, tau, worst_share
 
 
 def draw(utterance_id: int, began: float, ended: float) -> Draw:
@@ -18,6 +18,13 @@ def test_who_asks_at_the_same_time_is_served_in_either_order_and_no_one_else() -
     assert overtaken([other, one, late], [3, 1, 2]) == [2]
     assert overtaken([], []) == []
     assert overtaken([other, one, late], [1, 3, 2]) == [1]
+
+
+def test_what_was_left_out_before_each_draw_is_counted() -> None:
+    draws = [draw(number, at, at + 1) for at, number in enumerate([2, 1, 5])]
+    assert behind(draws, [1, 2, 3, 4, 5]) == [1, 0, 2]
+    assert behind(draws[1:], [1, 2, 3, 4, 5], done=draws[:1]) == [0, 2]
+    assert behind(draws, [5, 1, 2]) == [2, 1, 0]
 
 
 def test_tau_is_by_when_tasks_were_there() -> None:

@@ -155,7 +155,7 @@ def open_clinic(stack: ExitStack, site: Site, url: str, inbox: str, server: Fake
         webhook_secret=SecretStr(SECRET),
     )
     stack.callback(wiring.engine.dispose)
-    wiring.use(site.admin)  # type: ignore[arg-type]
+    wiring.use(site.admin)
     clinic = Clinic(site, wiring, server)
     stack.callback(clear, clinic)
     clinic.publish()

@@ -17,6 +17,7 @@ from db.repositories import polls
 from db.session import TransactionMaker
 from plugin.label_studio.controls import REJECT
 from plugin.label_studio.payloads import Glance, TaskState, WebhookEvent
+from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import label_regions, region
 from plugin.records import Hypothesis, RejectReason
 from plugin.services import ingest
@@ -72,7 +73,7 @@ class Recorder(Wiring):
         super().__init__(Settings(**given))
         self.__dict__.update(sent=[], is_away=False)
 
-    def use(self, label_studio: FakeClient) -> None:
+    def use(self, label_studio: LabelStudio) -> None:
         self.__dict__["label_studio"] = label_studio
 
     def unplug_broker(self) -> None:
