@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sqlalchemy.orm import Session
 
@@ -39,23 +40,23 @@ class Reading:
     elsewhere: set[int]
     show: Callable[[PlannedItem, float], Shown]
 
-    @property
+    @cached_property
     def planned(self) -> dict[int, StratumItem]:
         kept = (item for item in self.items if not item.is_dropped)
         return {item.utterance_id: item for item in kept if item.utterance_id not in self.elsewhere}
 
-    @property
+    @cached_property
     def open_tasks(self) -> dict[int, QueueTask]:
         """In the order of their codes."""
         return {id_: task for id_, task in self.present.items() if task.state in OPEN}
 
-    @property
+    @cached_property
     def skipped(self) -> list[int]:
         """What people skipped, in the order of skipping: it has been served, and is served again behind the rest."""
         tasks = self.open_tasks.items()
         return [id_ for id_, task in tasks if task.state == "published" and task.rank_code >= LAST_CODES]
 
-    @property
+    @cached_property
     def end(self) -> float:
         """The last code of what nobody has skipped."""
         codes = (task.rank_code for task in self.open_tasks.values() if task.rank_code < LAST_CODES)
