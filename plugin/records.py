@@ -96,10 +96,11 @@ class Strategy(StrEnum):
     K_MEANS = "k-means"
     FACILITY_LOCATION = "facility-location"
     BANDIT = "bandit"
+    AUTO = "auto"
 
 
 # Those that order a frame. The others are resolved to one of these before a round is chosen.
-CONCRETE = tuple(strategy for strategy in Strategy if strategy is not Strategy.BANDIT)
+CONCRETE = tuple(strategy for strategy in Strategy if strategy not in (Strategy.BANDIT, Strategy.AUTO))
 
 
 class Allocation(StrEnum):

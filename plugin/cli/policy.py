@@ -10,10 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from db.repositories import policies as rows
+from db.repositories import selections
 from plugin.cli.errors import CliError
-from plugin.cli.output import print_json, print_table
+from plugin.cli.output import console, print_json, print_table
+from plugin.cli.selection import why_said
 from plugin.records import Allocation, Strategy
 from plugin.services import policies
+from plugin.services.bandits import played
 from plugin.services.policies import ANY
 from plugin.wiring import get_wiring
 
@@ -29,11 +32,26 @@ def show(locale: Locale = ANY, as_json: Annotated[bool, typer.Option("--json")] 
     with one_line_errors(), get_wiring().transaction() as session:
         policies.check_scope(session, locale, ANY)
         resolved = {domain: policies.to_json(policy) for domain, policy in policies.resolve(session, locale).items()}
+        current = selections.current(session, locale)
+    asked = any(values["strategy"] == Strategy.AUTO for values in resolved.values())
+    chosen = played(current) if asked and current is not None else {}  # `auto` alone does not say what it comes down to
     if as_json:
-        return print_json(resolved)
+        return print_json({domain: with_played(domain, values, chosen) for domain, values in resolved.items()})
     names = list(next(iter(resolved.values())))
     table = [[name, *(values[name] for values in resolved.values())] for name in names]
-    return print_table(f"policy of {locale}", ["setting", *resolved], table)
+    print_table(f"policy of {locale}", ["setting", *resolved], table)
+    for domain, said in chosen.items():
+        console.print(why_said(domain, said), markup=False)
+    return None
+
+
+def with_played(domain: str, values: dict[str, Any], chosen: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """What the current round plays, and why: of `*` in every domain that has no policy of its own."""
+    if values["strategy"] != Strategy.AUTO:
+        return values
+    return values | {
+        "played": chosen if domain == ANY else {name: said for name, said in chosen.items() if name == domain}
+    }
 
 
 @app.command("set")

@@ -20,7 +20,7 @@ from plugin.cli.output import console, print_json, print_table, progress_bar
 from plugin.quality.selection import SelectedItem, needs
 from plugin.records import Arm, Strategy
 from plugin.services import selection
-from plugin.services.bandits import strategy_said
+from plugin.services.bandits import played, strategy_said
 from plugin.services.policies import ANY
 from plugin.wiring import Wiring, get_wiring
 
@@ -103,7 +103,7 @@ def list_(locale: Annotated[str | None, typer.Option()] = None, as_json: AsJson 
     fields = ("id", "extends_id", "locale", "created_at", "frame_size", "seed", "superseded_at")
     shown = [{name: getattr(row, name) for name in fields} | {"strategy": strategies(row)} for row in rows]
     if as_json:
-        return print_json(shown)
+        return print_json([values | {"played": played(row)} for values, row in zip(shown, rows, strict=True)])
     return print_table("rounds", (*fields, "strategy"), [list(round_.values()) for round_ in shown])
 
 
@@ -133,6 +133,9 @@ def show(
         score = needs(Strategy(strategy_of(row, name))).score or "score"
         title = f"round {selection_id}, {name}, by {strategy_said(row, name)}"
         print_table(title, (">rank", "id", "arms", ">inclusion", f">{score}", "text"), rows)
+    for name, said in played(row).items():
+        if domain in (None, name):
+            console.print(why_said(name, said), markup=False)
     return None
 
 
@@ -188,6 +191,11 @@ def strategies(row: SelectionRow) -> str:
     return "; ".join([*shared, *own])
 
 
+def why_said(domain: str, said: dict[str, str]) -> str:
+    """`weather plays entropy: thought best in weather, ...`."""
+    return f"{'the others play' if domain == ANY else f'{domain} plays'} {said['strategy']}: {said['why']}"
+
+
 def describe(row: SelectionRow, items: list[SelectedItem]) -> dict[str, Any]:
     domains: dict[str, Counter[str]] = {}
     for item in items:
@@ -198,6 +206,7 @@ def describe(row: SelectionRow, items: list[SelectedItem]) -> dict[str, Any]:
         "selection": row.id,
         "locale": row.locale,
         "strategy": strategies(row),
+        "played": played(row),
         "eligible": row.frame_size,
         "items": len(items),
         "items_hash": row.items_hash,
@@ -216,3 +225,5 @@ def print_round(summary: dict[str, Any]) -> None:
         ],
     )
     console.print("What several of them chose counts in each of their columns.")
+    for name, said in summary["played"].items():
+        console.print(why_said(name, said), markup=False)

@@ -59,7 +59,7 @@ def parse(name: str) -> Arm:
     """The arm of that name.
 
     Raises:
-        ArmError: an unknown strategy or allocation, or a share outside [0, 1].
+        ArmError: an unknown strategy or allocation, `auto`, or a share outside [0, 1].
 
     >>> arm = parse("el2n-10-90@proportional")
     >>> arm.policy.strategy.value, arm.policy.hard_share, arm.policy.allocation.value
@@ -104,6 +104,8 @@ def _base(part: str, name: str) -> Policy:
     policy = Policy(
         strategy=_member(Strategy, strategy, name), control_share=0.0, hard_share=1.0, allocation=Allocation.GLOBAL
     )
+    if policy.strategy is Strategy.AUTO:
+        raise ArmError(f"arm {name!r}: auto goes by evaluations, and a trial ends with its first: take `bandit`")
     return _changed(policy, name, hard_share=_share(share, name)) if share else policy
 
 

@@ -74,7 +74,18 @@ def change(
         raise ValueError(f"{named} for domain {domain!r} alone needs a budget of its own: set budget too")
     check_bounds(to_policy(merged))
     policies.put(session, locale, domain, merged, changed_by=changed_by, comment=comment)
+    check_control(session)
     return merged
+
+
+def check_control(session: Session) -> None:
+    """Raises ValueError where `auto`, set here and the control there, would have nothing to learn from."""
+    for locale in sorted({row.locale for row in policies.every(session)}):
+        for domain, policy in resolve(session, locale).items():
+            if policy.strategy is Strategy.AUTO and not policy.control_share:
+                raise ValueError(
+                    f"strategy auto learns from the control: of {locale} {domain} control_share must be above 0"
+                )
 
 
 def check_scope(session: Session, locale: str, domain: str) -> None:

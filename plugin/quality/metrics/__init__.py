@@ -7,13 +7,14 @@ holds the terms of the rates' sums, so that pooling, slices and a bootstrap are 
 
 from plugin.quality.metrics.alignment import DomainPolicy, SlotPolicy, count_errors
 from plugin.quality.metrics.calibration import calibration_error
-from plugin.quality.metrics.counts import HIGHER_IS_BETTER, METRICS, ErrorCounts, Metric
+from plugin.quality.metrics.counts import HIGHER_IS_BETTER, METRICS, PRIMARY, ErrorCounts, Metric
 from plugin.quality.metrics.slices import Bucket, length_buckets, pool
 from plugin.quality.metrics.slot_counts import SLOT_METRICS, SlotCounts, SlotMetric
 
 __all__ = [
     "HIGHER_IS_BETTER",
     "METRICS",
+    "PRIMARY",
     "SLOT_METRICS",
     "Bucket",
     "DomainPolicy",

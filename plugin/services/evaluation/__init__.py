@@ -1,5 +1,6 @@
 """The word evaluation: train, compare on a frozen test set, publish the numbers, on a schedule if wanted."""
 
+from plugin.quality.metrics import PRIMARY
 from plugin.services.evaluation.arms import BASELINE, CANDIDATE, RANDOM
 from plugin.services.evaluation.comparing import compare
 from plugin.services.evaluation.errors import EvaluationError, LeaseLostError, LocaleBusyError
@@ -12,7 +13,6 @@ from plugin.services.evaluation.runs import cancel, check_material, create_run, 
 from plugin.services.evaluation.schedules import Due, put, send_again, send_later, tick
 from plugin.services.evaluation.steps import Context, Step
 from plugin.services.evaluation.training import TRAINING_SEEDS, Workshop, train_first
-from plugin.services.evaluation.verdicts import PRIMARY
 
 __all__ = [
     "ALL_DOMAINS",

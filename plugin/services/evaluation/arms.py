@@ -8,6 +8,7 @@ same number of reviews of items that the strategy chose. Rounds are compared wit
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -94,6 +95,24 @@ def own_labels(frame: Frame, plan: Plan, arm: str) -> int:
     if arm == RANDOM:
         return sum(plan.places.values())
     return sum(min(places, len(labels_of(frame, arm, part))) for part, places in plan.places.items())
+
+
+def own_shares(frame: Frame, plan: Plan, arm: str) -> dict[str, float]:
+    """Domain -> which part of the labels that the arm adds there is of its own choosing, on average over seeds.
+
+    The others are the control's, which make up its number: of them the arm's change shows nothing.
+    """
+    own: dict[str, float] = defaultdict(float)
+    filled: dict[str, float] = defaultdict(float)
+    for part, places in plan.places.items():
+        mine, control = labels_of(frame, arm, part), frame.control[part]
+        taken = min(places, len(mine))
+        for row in mine:
+            own[row.domain] += taken / len(mine)
+        if taken < places:
+            for row in control:
+                filled[row.domain] += (places - taken) / len(control)
+    return {domain: round(own[domain] / (own[domain] + filled[domain]), 4) for domain in sorted({*own, *filled})}
 
 
 def labels_of(frame: Frame, strategy: str, part: str) -> Sequence[Labelled]:

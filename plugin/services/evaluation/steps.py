@@ -121,6 +121,7 @@ def freeze(context: Context, run: TrainingRun, lease: Heartbeat) -> None:
             "left_out": dict(plan.left_out),
             "places": dict(plan.places),
             "own_labels": {arm: arms.own_labels(frame, plan, arm) for arm in plan.strategies},
+            "own_shares": {arm: arms.own_shares(frame, plan, arm) for arm in plan.strategies},
             "trainings": len(plan.arms) * len(seeds),
             # All arms take as many optimiser steps as the largest one needs: a difference is then the data's.
             "schedule_size": len(frame.train) + len(frame.everything),

@@ -31,8 +31,6 @@ from plugin.services.evaluation.arms import BASELINE, RANDOM
 from plugin.services.evaluation.sentences import sentence
 from plugin.services.evaluation.training import TRAINING_SEEDS
 
-# Named before anything is measured: what strategies change most beside its noise (docs/benchmark.md).
-PRIMARY: Metric = "dcer"
 COMPARED = tuple(metric for metric in METRICS if metric not in HIGHER_IS_BETTER)
 LEVEL = 0.95
 # A relative change that is nobody's business, and what a verdict must at least be able to see.

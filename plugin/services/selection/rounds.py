@@ -18,7 +18,7 @@ from db.session import TransactionMaker
 from plugin import __version__
 from plugin.quality.selection import SelectedItem, Stretch, frame_hash, near_duplicates, needs, select
 from plugin.records import Policy
-from plugin.services import bandits, policies
+from plugin.services import policies
 from plugin.services.policies import ANY
 from plugin.services.selection.packing import items_hash, pack_ids, unpack_ids
 from plugin.services.selection.snapshots import (
@@ -105,8 +105,8 @@ def read_eligible(session: Session, locale: str, now: datetime, *, seed: int | N
 
 
 def complete(session: Session, eligible: Eligible, distinct: Sequence[Candidate]) -> Snapshot:
-    """With the strategies that bandits play, and features. Raises UnusableError when scores lack what a strategy looks
-    at.
+    """With the strategies that `auto` and bandits play, and features. Raises UnusableError when scores lack what one
+    looks at.
     """
     snapshot = Snapshot(
         eligible.locale, eligible.version_id, eligible.watermark, eligible.rounds, distinct, eligible.columns
@@ -197,7 +197,7 @@ def whole_hash(snapshot: Snapshot) -> str:
 def stored_policy(snapshot: Snapshot, domain: str) -> dict[str, Any]:
     play = snapshot.plays.get(domain)
     frame = {STRETCH: asdict(Stretch(len(snapshot.places[domain])))}
-    return policies.to_json(snapshot.rounds[domain]) | frame | (bandits.describe(play) if play else {})
+    return policies.to_json(snapshot.rounds[domain]) | frame | (dict(play.described) if play else {})
 
 
 def replay(session: Session, selection_id: int) -> tuple[SelectionRow, Snapshot]:

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 
 from db.repositories import models, selections
 from db.repositories.selections import Candidate
-from plugin.quality.bandit import Play
 from plugin.quality.selection import LABEL_ERROR, Frame, needs
-from plugin.records import Policy, Strategy
+from plugin.records import Policy
 from plugin.services import bandits, noise
+from plugin.services.auto import Part
 from plugin.services.policies import ANY
 
 # Scores that cost something: models give them only when they were trained with these settings.
@@ -40,7 +40,7 @@ class UnusableError(LookupError):
 class Snapshot:
     """All that a round depends on. `rounds` maps `*`, and each domain with a budget of its own, to its policy.
 
-    `plays` says of the rounds of a bandit why their policies have the strategy that they have.
+    `plays` says of the parts that `auto` or a bandit chose for why their policies have the strategy that they have.
     `columns` names the scores of each row. `features` has a matrix (N, F) for each that some round compares by; the
     rows of the other rounds are NaN. `label_error` (N,) is there where some round has a noise share. `replays` is the
     stored round that this is the snapshot of, if it is of one.
@@ -53,7 +53,7 @@ class Snapshot:
     rows: Sequence[Candidate]
     columns: tuple[str, ...]
     features: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
-    plays: Mapping[str, Play] = field(default_factory=dict)
+    plays: Mapping[str, Part] = field(default_factory=dict)
     label_error: NDArray[np.float64] | None = None
     replays: int | None = None
 
@@ -72,20 +72,15 @@ def score_columns(rounds: Mapping[str, Policy]) -> tuple[str, ...]:
 
 
 def with_plays(session: Session, snapshot: Snapshot) -> Snapshot:
-    """Each round of a bandit under the strategy that it plays, and no scores but those that are looked at."""
-    plays = {
-        domain: bandits.settle(
-            session, snapshot.locale, snapshot.version_id, domain, policy,
-            [snapshot.rows[at] for at in snapshot.places[domain]], snapshot.columns,
-        )
-        for domain, policy in snapshot.rounds.items()
-        if policy.strategy is Strategy.BANDIT
-    }  # fmt: skip
+    """Each round of `auto` or a bandit under the strategy that it plays, and no scores but those that are looked at.
+
+    `auto` may make parts of their own of domains that share a round.
+    """
+    of_part = {part: [snapshot.rows[at] for at in places] for part, places in snapshot.places.items()}
+    plays = bandits.settle(session, snapshot.locale, snapshot.version_id, snapshot.rounds, of_part, snapshot.columns)
     if not plays:
         return snapshot
-    rounds = {**snapshot.rounds}
-    for domain, play in plays.items():
-        rounds[domain] = replace(rounds[domain], strategy=play.strategy)
+    rounds = {**snapshot.rounds, **{domain: part.policy for domain, part in plays.items()}}
     columns = score_columns(rounds)
     places = [snapshot.columns.index(name) for name in columns]
     rows = [row._replace(scores=tuple(row.scores[at] for at in places)) for row in snapshot.rows]

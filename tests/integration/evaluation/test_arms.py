@@ -229,3 +229,16 @@ def test_a_killed_run_goes_on_in_the_middle_of_its_arms(empty: Context, trainer:
     # As if nothing had happened.
     results = [step["result_hash"] for report in (whole, resumed) for step in report["steps"] if "result_hash" in step]
     assert results[0] == results[1]
+
+
+def test_a_run_says_which_part_of_an_arms_labels_is_its_own(empty: Context) -> None:
+    """The places are those of the strategy with most labels; the control makes up the other's number."""
+    with empty.transaction() as session:
+        reviewed_round(session, {"strategy": ("play", 30), "control": ("play", 90)}, strategy="entropy")
+        reviewed_round(session, {"strategy": ("rain", 15)}, strategy="el2n")
+    detail = frozen(done(empty, seeds=1))
+    [places] = detail["places"].values()
+    assert detail["own_labels"] == {"entropy": places, "el2n": min(places, 15)}
+    shares = detail["own_shares"]
+    assert shares["entropy"] == {"music": 1.0}
+    assert shares["el2n"] == {"music": 0.0, "weather": 1.0}
