@@ -6,14 +6,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import exists, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Double, cast, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session, aliased
 
 from db.models import AnnotationRow, Queue, QueueTask, UtteranceRow
+from db.models.utterances import GONE
 from db.repositories.ids import among
+from db.repositories.queues import DIRTY
 
 REVIEW, SECOND, ADJUDICATION = "review", "second", "adjudication"
+OPEN = ("published", "leaving")
 # Codes from here on are those of skipped tasks: behind every planned one, and behind those that leave.
 LAST_CODES = 0.75
 
@@ -31,6 +34,7 @@ class Place(NamedTuple):
     task_id: int | None
     state: str
     overlap: bool | None
+    partition: str
 
 
 class Answer(NamedTuple):
@@ -60,9 +64,10 @@ def places(session: Session, instance: str, utterance_ids: Collection[int]) -> l
     query = (
         select(
             QueueTask.queue_id, Queue.kind, Queue.locale, Queue.domain, QueueTask.utterance_id, QueueTask.revision,
-            QueueTask.selection_id, QueueTask.task_id, QueueTask.state, QueueTask.overlap,
+            QueueTask.selection_id, QueueTask.task_id, QueueTask.state, QueueTask.overlap, UtteranceRow.partition,
         )
         .join(Queue, Queue.id == QueueTask.queue_id)
+        .join(UtteranceRow, UtteranceRow.id == QueueTask.utterance_id)
         .where(Queue.instance == instance, among(QueueTask.utterance_id, utterance_ids))
         .order_by(QueueTask.utterance_id, QueueTask.id)
     )  # fmt: skip
@@ -97,7 +102,7 @@ def ensure_queue(session: Session, instance: str, locale: str, kind: str) -> int
     """The locale's queue of this kind, marked dirty, and locked until the transaction ends."""
     statement = insert(Queue).values(instance=instance, locale=locale, kind=kind, domain="*")
     unique = ["instance", "locale", "kind", "domain"]
-    statement = statement.on_conflict_do_update(index_elements=unique, set_={"dirty": True})
+    statement = statement.on_conflict_do_update(index_elements=unique, set_=DIRTY)
     return session.scalars(statement.returning(Queue.id)).one()
 
 
@@ -133,8 +138,21 @@ def set_state(session: Session, queue_id: int, utterance_ids: Collection[int], s
     )
 
 
-def set_published(session: Session, queue_id: int, task_ids: Mapping[int, int], at: datetime) -> None:
-    """Utterance -> its task. The queue stays dirty when more was planned meanwhile."""
+def move(session: Session, queue_id: int, codes: Mapping[int, float], state: str, at: datetime) -> None:
+    """Utterance -> its new place. What was answered meanwhile stays so."""
+    cells = [cast(list(column), ARRAY(kind)) for column, kind in ((codes.keys(), BigInteger), (codes.values(), Double))]
+    given = func.unnest(*cells).table_valued("utterance_id", "rank_code", name="given").render_derived()
+    session.execute(
+        update(QueueTask)
+        .where(QueueTask.queue_id == queue_id, QueueTask.utterance_id == given.c.utterance_id)
+        .where(QueueTask.state.in_(OPEN))
+        .values(state=state, rank_code=given.c.rank_code, state_since=at),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def set_published(session: Session, queue_id: int, task_ids: Mapping[int, int], changes: int, at: datetime) -> None:
+    """Utterance -> its task. The queue stays dirty when it changed after so many `changes`."""
     for utterance_id, task_id in task_ids.items():
         session.execute(
             update(QueueTask)
@@ -143,7 +161,8 @@ def set_published(session: Session, queue_id: int, task_ids: Mapping[int, int], 
             .values(state="published", state_since=at, task_id=task_id)
         )
     more = exists().where(QueueTask.queue_id == queue_id, QueueTask.state == "planned")
-    session.execute(update(Queue).where(Queue.id == queue_id).values(dirty=select(more).scalar_subquery()))
+    is_dirty = (Queue.changes != changes) | select(more).scalar_subquery()
+    session.execute(update(Queue).where(Queue.id == queue_id).values(dirty=is_dirty))
     if task_ids:
         session.execute(update(Queue).where(Queue.id == queue_id).values(published_at=at))
 
@@ -154,9 +173,28 @@ def planned(session: Session, queue_id: int) -> Sequence[QueueTask]:
     return session.scalars(query.order_by(QueueTask.rank_code, QueueTask.id)).all()
 
 
-def removed_ids(session: Session, queue_id: int) -> set[int]:
-    query = select(QueueTask.utterance_id).where(QueueTask.queue_id == queue_id, QueueTask.state == "removed")
+def unasked_ids(session: Session, queue_id: int) -> set[int]:
+    """What is not in Label Studio, or not any more, and may have to be: nobody is asked about what is gone."""
+    query = (
+        select(QueueTask.utterance_id)
+        .join(UtteranceRow, UtteranceRow.id == QueueTask.utterance_id)
+        .where(QueueTask.queue_id == queue_id)
+        .where((QueueTask.state == "planned") | ((QueueTask.state == "removed") & (UtteranceRow.partition != GONE)))
+    )
     return set(session.scalars(query))
+
+
+def in_question(session: Session, queue_id: int) -> Sequence[QueueTask]:
+    """The open tasks that may have to leave, or to stay after all; the oldest first."""
+    query = (
+        select(QueueTask)
+        .join(Queue, Queue.id == QueueTask.queue_id)
+        .join(UtteranceRow, UtteranceRow.id == QueueTask.utterance_id)
+        .where(QueueTask.queue_id == queue_id, QueueTask.state.in_(OPEN))
+        .where(or_(Queue.kind == ADJUDICATION, QueueTask.state == "leaving", UtteranceRow.partition == GONE))
+        .order_by(QueueTask.rank_code, QueueTask.id)
+    )
+    return session.scalars(query).all()
 
 
 def withdraw(session: Session, answer_ids: Collection[int]) -> None:

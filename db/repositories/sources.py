@@ -197,7 +197,7 @@ def claimants(session: Session, source_id: int) -> list[int]:
 def let_go(session: Session, utterance_ids: Iterable[int]) -> int:
     """Those of the utterances that no task is any more leave the pool and their open places; their reviews stay.
 
-    A review queue puts them last when it is published the next time, so that they can be deleted.
+    A queue puts them last when it is published the next time, so that they can be deleted.
     """
     wanted = list(utterance_ids)
     owned = select(SourceTaskRow.utterance_id).where(
@@ -212,10 +212,11 @@ def let_go(session: Session, utterance_ids: Iterable[int]) -> int:
     )
     session.execute(update(Queue).where(open_there).values(DIRTY))
     is_review = exists().where(Queue.id == QueueTask.queue_id, Queue.kind == "review")
-    others = update(QueueTask).where(among(QueueTask.utterance_id, gone), ~is_review)
-    now = func.clock_timestamp()
-    session.execute(others.where(QueueTask.state == "published").values(state="leaving", state_since=now))
-    session.execute(others.where(QueueTask.state == "planned").values(state="removed", state_since=now))
+    session.execute(
+        update(QueueTask)
+        .where(among(QueueTask.utterance_id, gone), ~is_review, QueueTask.state == "planned")
+        .values(state="removed", state_since=func.clock_timestamp())
+    )
     return left
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
+from db.models.utterances import GONE
 from db.repositories import opinions
 from db.repositories.opinions import ADJUDICATION, REVIEW, SECOND, Answer, Place
 
@@ -43,6 +44,11 @@ class Case:
     def differs(self) -> bool:
         first, second = self.first, self.second
         return first is not None and second is not None and not first.agrees(second)
+
+    @property
+    def is_gone(self) -> bool:
+        """The task that it came from was deleted: what was said of it stays, and nobody is asked any more."""
+        return any(place.partition == GONE for places in self.places.values() for place in places)
 
     @property
     def asked(self) -> Place | None:

@@ -20,6 +20,6 @@ def follow(session: Session, queue: Queue, states: Sequence[TaskState], withdraw
     news = {state.task_id for state in states if state.reviews} | set(withdrawn)
     utterance_ids = {place.utterance_id for place in polls.places(session, queue.id, sorted(news)).values()}
     if queue.kind != REVIEW:
-        utterance_ids |= opinions.removed_ids(session, queue.id)  # deleted by hand: to be asked about again
+        utterance_ids |= opinions.unasked_ids(session, queue.id)  # deleted by hand: to be asked about again
     found = settle(session, queue.instance, utterance_ids)
     return found + FollowUp(to_tidy=frozenset({queue.id} if skipped else ()))

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from db.models import SelectionRow
 from db.repositories import opinions, reworks, selections
+from db.repositories import queues as queue_rows
 from db.repositories.opinions import ADJUDICATION, SECOND, Answer, Place
 from plugin.label_studio.queues import rank_codes
 from plugin.quality.selection import is_overlap
@@ -43,7 +44,7 @@ def settle(session: Session, instance: str, utterance_ids: Collection[int]) -> F
     repeated = repeat(session, cases)
     asked = ask(session, instance, SECOND, [case for case in cases if wants_second(case, overlaps)])
     asked |= ask(session, instance, ADJUDICATION, [case for case in cases if wants_adjudication(case)])
-    return FollowUp(frozenset(asked), frozenset(repeated | drop_settled(session, cases)))
+    return FollowUp(frozenset(asked | drop(session, cases)), frozenset(repeated))
 
 
 def draw(session: Session, cases: Sequence[Case]) -> set[int]:
@@ -97,13 +98,17 @@ def to_rework(place: Place, answer: Answer) -> dict[str, Any]:
 
 def wants_second(case: Case, overlaps: Collection[int]) -> bool:
     """Once an utterance: Label Studio knows a task by it, so a revision is not asked about a second time."""
-    is_asked = (place := case.place(SECOND)) is not None and place.state != "removed"
-    return case.utterance_id in overlaps and case.asked is not None and case.second is None and not is_asked
+    return case.utterance_id in overlaps and case.second is None and can_ask(case, SECOND)
 
 
 def wants_adjudication(case: Case) -> bool:
-    is_asked = (place := case.place(ADJUDICATION)) is not None and place.state not in ("removed", "leaving")
-    return case.differs and case.final is None and case.asked is not None and not is_asked
+    return case.differs and case.final is None and can_ask(case, ADJUDICATION)
+
+
+def can_ask(case: Case, kind: str) -> bool:
+    """Not while it is there, although it may be leaving: then publishing takes it back (`is_misplaced`)."""
+    is_asked = (place := case.place(kind)) is not None and place.state != "removed"
+    return case.asked is not None and not case.is_gone and not is_asked
 
 
 def ask(session: Session, instance: str, kind: str, cases: Sequence[Case]) -> set[int]:
@@ -116,7 +121,6 @@ def ask(session: Session, instance: str, kind: str, cases: Sequence[Case]) -> se
     for locale, of_locale in sorted(by_locale.items()):
         queue_id = opinions.ensure_queue(session, instance, locale, kind)
         codes = rank_codes(len(of_locale), after=opinions.highest_code(session, queue_id))
-        opinions.set_state(session, queue_id, [case.utterance_id for case in of_locale], "published", was="leaving")
         opinions.plan(session, queue_id, map(to_task, of_locale, codes))
         queues.add(queue_id)
     return queues
@@ -141,13 +145,23 @@ def to_task(case: Case, code: float) -> dict[str, Any]:
     }
 
 
-def drop_settled(session: Session, cases: Sequence[Case]) -> set[int]:
-    """Those who differed agree now, or one of them has taken the answer back: there is nothing to adjudicate."""
-    queues: set[int] = set()
-    for case in cases:
-        place = case.place(ADJUDICATION)
-        if place is not None and not case.differs and place.state in ("planned", "published"):
-            state = "removed" if place.state == "planned" else "leaving"
-            opinions.set_state(session, place.queue_id, [case.utterance_id], state, was=place.state)
-            queues.add(place.queue_id)
-    return queues
+def is_needless(case: Case, kind: str) -> bool:
+    """The record is gone; or those who differed agree now, or one of them has taken the answer back."""
+    return case.is_gone or (kind == ADJUDICATION and not case.differs)
+
+
+def is_misplaced(case: Case, place: Place) -> bool:
+    """Whether an open task is to leave, or, leaving, is to stay after all. Label Studio first, then its row."""
+    return place.state == ("leaving" if not is_needless(case, place.kind) else "published")
+
+
+def drop(session: Session, cases: Sequence[Case]) -> set[int]:
+    """What nobody needs to be asked any more; the queues that have to be told."""
+    places = [(case, place) for case in cases for kind in (SECOND, ADJUDICATION) if (place := case.place(kind))]
+    for case, place in places:
+        if place.state == "planned" and is_needless(case, place.kind):
+            opinions.set_state(session, place.queue_id, [case.utterance_id], "removed", was="planned")
+    misplaced = {place.queue_id for case, place in places if is_misplaced(case, place)}
+    for queue_id in sorted(misplaced):
+        queue_rows.set_dirty(session, queue_id)
+    return misplaced
