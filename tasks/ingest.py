@@ -67,5 +67,5 @@ def write_back(source_id: int) -> None:
     """Write reviews to the tasks of an attached project; twice equals once."""
     wiring = get_wiring()
     done = wiring.write_back(source_id, wait=False)
-    if done is not None and not done.is_done:
+    if done is not None and not done.is_done and done.has_progress:  # else the next sweep goes on
         wiring.send("ingest.write_back", source_id)

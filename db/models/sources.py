@@ -24,6 +24,7 @@ class SourceRow(Base):
     reading_since   Label Studio's time when it began
     read_at         when it last ended, by our clock
     predictions     how many the project had when it was last read: they come without a task being changed
+    writing_after   a run over all that is to be written back is under way, and has come to this task id
     our_versions    of predictions of ours that may be there: written down before they are sent, until they are deleted
     """
 
@@ -51,6 +52,7 @@ class SourceRow(Base):
     read_at: Mapped[datetime | None]
     polled_at: Mapped[datetime | None]
     predictions: Mapped[int | None]
+    writing_after: Mapped[int | None]
     our_versions: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default=text("'{}'"))
     error: Mapped[str | None]
     attached_at: Mapped[CreatedAt]

@@ -69,6 +69,7 @@ def attach(session: Session, instance: str, project_id: int, values: Mapping[str
     anew = {
         **values, "state": "attached", "detached_at": None, "attached_at": func.clock_timestamp(), "error": None,
         "collected_until": None, "reading_after": 0, "reading_since": None, "polled_at": None,
+        "writing_after": None,
     }  # fmt: skip
     statement = insert(SourceRow).values(instance=instance, project_id=project_id, **anew)
     session.execute(statement.on_conflict_do_update(index_elements=["instance", "project_id"], set_=anew))

@@ -745,6 +745,7 @@ def upgrade() -> None:
         sa.Column("read_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("polled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("predictions", sa.BigInteger(), nullable=True),
+        sa.Column("writing_after", sa.BigInteger(), nullable=True),
         sa.Column("our_versions", postgresql.ARRAY(sa.TEXT()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column(

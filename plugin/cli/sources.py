@@ -169,6 +169,8 @@ def sync_one(wiring: Wiring, source_id: int) -> dict[str, Any]:
         for first, last in ingest.score_ranges(polled.taken.ids, wiring.settings.scoring_batch_size):
             wiring.send("scoring.score_batch", first, last)
         total, is_done = total + polled, polled.is_done
+    with wiring.transaction() as session:
+        source_rows.change(session, source_id, writing_after=None)
     written, is_done = WrittenBack(source_id), False
     while not is_done:
         done = wiring.write_back(source_id, wait=True)

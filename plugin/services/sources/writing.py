@@ -20,6 +20,7 @@ from itertools import count
 from typing import Any
 
 from db.models import SourceRow
+from db.repositories import sources as source_rows
 from db.repositories import write_backs
 from db.repositories.write_backs import Dealt, Due
 from db.session import TransactionMaker
@@ -43,7 +44,10 @@ BY_A_PERSON = "a person has annotated it there"
 
 @dataclass(frozen=True, slots=True)
 class WrittenBack:
-    """How many reviews were written, taken back, have to wait because the task is at work or new, or have no place."""
+    """How many reviews were written, taken back, have to wait because the task is at work or new, or have no place.
+
+    `is_done`: a run over all that was due has come to its end.
+    """
 
     source_id: int
     written: int = 0
@@ -51,6 +55,11 @@ class WrittenBack:
     waiting: int = 0
     refused: int = 0
     is_done: bool = True
+
+    @property
+    def has_progress(self) -> bool:
+        """Else another run, too, would find what has to wait."""
+        return bool(self.written or self.taken_back or self.refused)
 
     def __add__(self, other: object) -> WrittenBack:
         if not isinstance(other, WrittenBack):
@@ -210,8 +219,8 @@ class Writer:
 def write_back(
     transaction: TransactionMaker, label_studio: SourceProjects, instance: str, source_id: int
 ) -> WrittenBack:
-    """Write what is due in a source. Raises LookupError when there is no such source."""
-    total, after = WrittenBack(source_id), 0
+    """Write what is due in a source, from where the last run ended. Raises LookupError when there is no such source."""
+    total = WrittenBack(source_id)
     with transaction() as session:
         source = source_of(session, instance, source_id)
     if source.state != "attached":
@@ -231,15 +240,18 @@ def write_back(
         # They may carry annotations that are known by their predictions only, which every batch deletes.
         due = write_backs.due(session, source_id, BATCH, only_begun=True)
     total += writer.write(due)
+    after = source.writing_after
     for _ in range(BATCHES_A_RUN):
         with transaction() as session:
-            due = write_backs.due(session, source_id, BATCH, after)
+            due = write_backs.due(session, source_id, BATCH, after or 0)
         total += writer.write(due)
-        if len(due) < BATCH:
-            leftovers.drop(transaction, label_studio, source)
-            return total
-        after = due[-1].task_id
-    return replace(total, is_done=False)
+        after = due[-1].task_id if len(due) == BATCH else None
+        if after is None:
+            break
+    with transaction() as session:
+        source_rows.change(session, source_id, writing_after=after)
+    leftovers.drop(transaction, label_studio, source)
+    return replace(total, is_done=after is None)
 
 
 def target_of(due: Due, way: str) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from plugin.label_studio.payloads import parse_webhook
 from plugin.records import Hypothesis
 from plugin.services import ingest, sources
 from plugin.services.queues import Webhook
-from plugin.services.sources import polling
+from plugin.services.sources import polling, writing
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.ingest.conftest import Recorder
 from tests.integration.sources.conftest import PLAY, TEXT_ONLY, FakeHands, House, Studio
@@ -98,6 +98,33 @@ def test_idempotent_write_back(house: House, studio: Studio, wiring: Recorder) -
         tasks.ingest.write_back(source)
         assert studio.hands.task(task)["data"]["assay_intent"] == "weather_query"
     assert wiring.sent == []
+
+
+def test_what_has_to_wait_keeps_nothing_else_from_being_written(
+    house: House, studio: Studio, wiring: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "BATCH", 2)
+    monkeypatch.setattr(writing, "BATCHES_A_RUN", 2)
+    source, project = attached(house, studio, *(f"rain {number}?" for number in range(6)))
+    house.poll(source)
+    ids = list(house.tasks(source))
+    for task in ids:
+        house.review(source, task, "fix", QUERY)
+    for task in ids[:5]:
+        studio.hands.draft(project, task)
+
+    def run() -> list[int]:
+        """What is written then."""
+        wiring.sent.clear()
+        tasks.ingest.write_back(source)
+        return [task for task in ids if "assay_intent" in studio.hands.task(task)["data"]]
+
+    assert (run(), wiring.sent) == ([], [])  # at once another run would find the same
+    assert (run(), wiring.sent) == (ids[5:], [])
+    for task in ids[:5]:
+        studio.hands.task(task).update(draft_exists=False, drafts=[])
+    assert (run(), wiring.sent) == ([*ids[:4], ids[5]], [("ingest.write_back", source)])
+    assert (run(), wiring.sent) == (ids, [])
 
 
 def test_idempotent_sweep_finds_what_is_due_and_what_waits_to_be_written(
