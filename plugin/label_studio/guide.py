@@ -51,7 +51,7 @@ def _instruction(domain: str, labels: LabelSet, guide: Guide, examples: int, nam
     of_domain = [slot for slot in labels.slots if slot in guide.slots]
     others = [slot for slot in labels.slots if slot not in guide.slots]
     parts = [
-        *HOW_TO,
+        *HOW_TO_REVIEW,
         _heading(f"Intents of {_isolated(domain)}"),
         *_entries(intents, guide.intents, examples, names),
         _heading("Slots") if labels.slots else "",
@@ -100,16 +100,24 @@ def _keys(pairs: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"<b>{key}</b> {meaning}" for meaning, key in pairs)
 
 
-HOW_TO = (
-    _paragraph("Domain, intent and slots are filled in as the assistant understood the utterance."),
-    _paragraph("<b>Ctrl+Enter</b> accepts: all of it is right. If something is wrong, fix it first; then it is a fix."),
-    _paragraph(f"Reject what cannot be labelled: {_keys((str(reason), key) for reason, key in REJECT_KEYS.items())}."),
-    _paragraph("Now and then nothing is filled in, on purpose: label these yourself, from the beginning."),
-    _heading("Keys"),
-    _paragraph(
-        "The key of a label stands beside it. <b>Alt+.</b> goes from slot to slot: then a label's key changes the slot,"
-        " <b>Backspace</b> removes it, <b>Escape</b> leaves it. To mark a new slot, press its key, then double-click"
-        " the word or drag over the words."
-    ),
-    _paragraph("<b>Ctrl+Z</b> takes back, <b>Ctrl+Space</b> skips, <b>Escape</b> closes this guide."),
+FILLED_IN = _paragraph("Domain, intent and slots are filled in as the assistant understood the utterance.")
+ACCEPT = _paragraph(
+    "<b>Ctrl+Enter</b> accepts: all of it is right. If something is wrong, fix it first; then it is a fix."
 )
+DECIDE = _paragraph("<b>Ctrl+Enter</b> submits the label as it then stands.")
+REJECT = _paragraph(
+    f"Reject what cannot be labelled: {_keys((str(reason), key) for reason, key in REJECT_KEYS.items())}."
+)
+NOTHING_FILLED_IN = _paragraph(
+    "Now and then nothing is filled in, on purpose: label these yourself, from the beginning."
+)
+KEYS = _heading("Keys")
+KEYS_OF_SLOTS = _paragraph(
+    "The key of a label stands beside it. <b>Alt+.</b> goes from slot to slot: then a label's key changes the slot,"
+    " <b>Backspace</b> removes it, <b>Escape</b> leaves it. To mark a new slot, press its key, then double-click"
+    " the word or drag over the words."
+)
+KEYS_OF_TASKS = _paragraph("<b>Ctrl+Z</b> takes back, <b>Ctrl+Space</b> skips, <b>Escape</b> closes this guide.")
+
+HOW_TO_REVIEW = (FILLED_IN, ACCEPT, REJECT, NOTHING_FILLED_IN, KEYS, KEYS_OF_SLOTS, KEYS_OF_TASKS)
+HOW_TO_ADJUDICATE = (DECIDE, REJECT, KEYS, KEYS_OF_SLOTS, KEYS_OF_TASKS)

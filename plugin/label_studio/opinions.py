@@ -11,7 +11,7 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
-from plugin.label_studio.guide import HOW_TO, ISOLATE, POP
+from plugin.label_studio.guide import HOW_TO_ADJUDICATE, HOW_TO_REVIEW, ISOLATE, POP
 from plugin.label_studio.queues import BY_SCORE, TITLE_CHARACTERS, project_settings
 from plugin.label_studio.screen import LabelSet
 from plugin.records import Hypothesis
@@ -29,9 +29,10 @@ GUIDES: Mapping[str, tuple[str, ...]] = {
     "adjudication": (
         "Two people have labelled each of these utterances, and not alike. Both answers stand above it.",
         "What both have said is filled in; decide what they differ on.",
-        "Neither needs to be right: your label counts, whatever it is. Reject what cannot be labelled.",
+        "Neither needs to be right: your label counts, whatever it is.",
     ),
 }
+HOW_TO: Mapping[str, tuple[str, ...]] = {"second": HOW_TO_REVIEW, "adjudication": HOW_TO_ADJUDICATE}
 
 
 def name_of(kind: str, domain: str) -> str:
@@ -47,7 +48,7 @@ def opinion_settings(
     settings = project_settings(locale, name_of(kind, "*"), labels, description, sampling)
     return settings | {
         "title": f"Assay · {locale} · {TITLES[kind]}"[:TITLE_CHARACTERS],
-        "expert_instruction": about + "".join(HOW_TO if kind == "second" else HOW_TO[2:]),
+        "expert_instruction": about + "".join(HOW_TO[kind]),
     }
 
 

@@ -29,6 +29,17 @@ def test_their_projects_serve_as_a_queue_does_and_are_known_apart(kind: str) -> 
     assert len(settings["title"]) <= 50
 
 
+def test_the_guide_tells_what_the_screen_of_its_kind_does() -> None:
+    """Both keep the keys; nothing that is asked of adjudicators is what the assistant understood, or left out."""
+    second, adjudication = (
+        opinion_settings(kind, "en-US", LABELS)["expert_instruction"] for kind in ("second", "adjudication")
+    )
+    for words in ("Ctrl+Enter", "Reject what cannot be labelled", "Ctrl+Space"):
+        assert (second.count(words), adjudication.count(words)) == (1, 1)
+    for words in ("as the assistant understood", "accepts", "Now and then nothing is filled in"):
+        assert (second.count(words), adjudication.count(words)) == (1, 0)
+
+
 def test_every_label_of_every_domain_can_be_chosen() -> None:
     config = opinion_settings("second", "en-US", LABELS)["label_config"]
     assert all(f'value="{name}"' in config for name in ("music", "weather", "play", "stop", "query", "artist", "song"))
