@@ -129,7 +129,7 @@ class SdkLabelStudio(Bulk, ReworkCalls, SourceCalls):
         deleted: list[int] = []
         for part in chunks(task_ids, PAGE):
             states = [parse_task(task) for task in self._selected(project_id, part)]
-            idle = [state.task_id for state in states if state.is_untouched]
+            idle = [state.task_id for state in states if not state.has_work]
             if idle:
                 with errors(f"delete {len(idle)} tasks of project {project_id}"):
                     self._sdk.actions.create(

@@ -208,7 +208,7 @@ class FakeClient(Foreign, Rework, Surroundings):
     def delete_tasks(self, project_id: int, task_ids: Sequence[int], *, leaving_since: datetime | None) -> list[int]:
         if leaving_since is not None and datetime.now(UTC) < leaving_since + self._server.lock_ttl + LOCK_MARGIN:
             return []
-        begun = {state.task_id for state in self.list_tasks(project_id) if not state.is_untouched}
+        begun = {state.task_id for state in self.list_tasks(project_id) if state.has_work}
         deleted = [task_id for task_id in task_ids if task_id not in begun]
         self._server.delete_tasks(project_id, deleted)
         self.ensure_tabs(project_id)

@@ -41,8 +41,9 @@ class TaskState:
     skips: tuple[Skip, ...] = ()
 
     @property
-    def is_untouched(self) -> bool:
-        return not (self.reviews or self.problems or self.skipped or self.has_draft)
+    def has_work(self) -> bool:
+        """What would be lost with it. A skip is none: who reviewed a task's utterance is kept from it by one."""
+        return bool(self.reviews or self.problems or self.has_draft)
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ def test_what_cannot_be_read_is_a_problem_and_stops_nothing_else(
     assert [review.annotation_id for review in state.reviews] == [6]
     assert len(state.problems) == 1
     assert problem in state.problems[0]
-    assert not state.is_untouched
+    assert state.has_work
 
 
 @pytest.mark.parametrize(
@@ -219,9 +219,10 @@ def test_an_impossible_lead_time_is_none(given: float, kept: float | None) -> No
 
 
 def test_a_skip_is_counted_and_a_draft_is_seen() -> None:
-    assert parse_task(task(annotation(was_cancelled=True))).skipped == 1
-    assert parse_task(task(draft_exists=True)).has_draft
-    assert parse_task(task()).is_untouched
+    skipped, begun = parse_task(task(annotation(was_cancelled=True))), parse_task(task(draft_exists=True))
+    assert (skipped.skipped, skipped.has_work) == (1, False)
+    assert (begun.has_draft, begun.has_work) == (True, True)
+    assert not parse_task(task()).has_work
 
 
 def test_a_task_imported_by_hand_is_nobodys_utterance() -> None:
@@ -239,7 +240,7 @@ def test_no_task_at_all_is_an_error() -> None:
 def test_a_task_of_another_shape_is_one_named_problem(broken: dict[str, Any]) -> None:
     state = parse_task(task() | broken)
     assert not state.is_readable
-    assert not state.is_untouched
+    assert state.has_work
     assert state.problems[0].startswith("task 1 cannot be read: ")
 
 
