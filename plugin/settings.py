@@ -7,11 +7,14 @@ A bad value stops the process at start with the name of the variable.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from functools import cache
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.exc import ArgumentError
 
@@ -71,6 +74,21 @@ class Settings(BaseSettings):
         default=0, ge=0, le=100, description="passes with dropout a new model makes over an utterance; 0: off"
     )
     encoder: str | None = Field(default=None, description="pretrained encoder a new model reads too; default: none")
+    watch_seconds: float = Field(
+        default=3600.0, ge=0, description="the least time between two looks for drift in a locale; 0: only by hand"
+    )
+    drift_days: int = Field(default=7, ge=1, description="traffic of so many days is held to the four times before")
+    drift_review_days: int = Field(default=28, ge=1, description="the same for reviews")
+    drift_fewest: int = Field(default=500, ge=50, description="arrivals on either side, or nothing is told of them")
+    drift_fewest_reviews: int = Field(default=100, ge=20, description="reviews of control items on either side")
+    drift_stability: float = Field(default=0.2, gt=0, description="stability index of an alarm")
+    drift_ranking: float = Field(default=0.1, gt=0, le=1, description="loss of area by which scores rank errors")
+    drift_accepts: float = Field(default=0.15, gt=0, le=1, description="change of a share of accepted hypotheses")
+    drift_calibration: float = Field(default=0.1, gt=0, le=1, description="expected calibration error of an alarm")
+    alarm_webhook_url: SecretStr | None = Field(
+        default=None, description="where alarms are sent, as Standard Webhooks; its query may hold a secret"
+    )
+    alarm_webhook_secret: SecretStr | None = Field(default=None, description="whsec_ and base64 of 24 to 64 bytes")
     ready_file: Path | None = Field(default=None, description="a worker or beat makes this file when it is ready")
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
 
@@ -80,6 +98,29 @@ class Settings(BaseSettings):
         if number == 1:
             raise ValueError("must be 0, for none, or at least 2: one alone has nothing to differ from")
         return number
+
+    @field_validator("alarm_webhook_url")
+    @classmethod
+    def _is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            parts = urlsplit(url.get_secret_value())
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("must be like https://alarms.example.org/assay")
+        return url
+
+    @field_validator("alarm_webhook_secret")
+    @classmethod
+    def _is_a_key(cls, secret: SecretStr | None) -> SecretStr | None:
+        # https://www.standardwebhooks.com: between 24 and 64 bytes.
+        if secret is not None and not 24 <= len(_decoded(secret.get_secret_value())) <= 64:
+            raise ValueError("must be whsec_ and the base64 of 24 to 64 random bytes")
+        return secret
+
+    @model_validator(mode="after")
+    def _signs_what_it_sends(self) -> Self:
+        if self.alarm_webhook_url is not None and self.alarm_webhook_secret is None:
+            raise ValueError("ASSAY_ALARM_WEBHOOK_URL needs ASSAY_ALARM_WEBHOOK_SECRET: alarms are signed")
+        return self
 
     @field_validator("database_url")
     @classmethod
@@ -104,6 +145,14 @@ class Settings(BaseSettings):
         return self.home.resolve() / "models"
 
 
+def _decoded(secret: str) -> bytes:
+    """Empty where it is no base64."""
+    try:
+        return b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return b""
+
+
 def _is_broker(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -119,13 +168,15 @@ def load_settings(*, with_stack_file: bool = True) -> Settings:
         given = Settings()
         return Settings(_env_file=given.home / STACK_FILE) if with_stack_file else given  # type: ignore[call-arg]
     except ValidationError as error:
-        problems = "; ".join(
-            f"ASSAY_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors()
-        )
-        raise SettingsError(problems) from None
+        raise SettingsError("; ".join(map(_said, error.errors()))) from None
     except (UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{given.home / STACK_FILE} cannot be read: {error}") from None
+
+
+def _said(item: ErrorDetails) -> str:
+    """What is wrong with one variable, or with several together, which the message then names."""
+    message = item["msg"].removeprefix("Value error, ")
+    return f"ASSAY_{'_'.join(str(part) for part in item['loc']).upper()}: {message}" if item["loc"] else message
 
 
 @cache

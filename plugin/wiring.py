@@ -19,7 +19,7 @@ from db.session import TransactionMaker, advisory_lock, make_engine, transaction
 from plugin.label_studio.errors import LabelStudioError
 from plugin.label_studio.protocol import LabelStudio
 from plugin.label_studio.queues import BY_SCORE
-from plugin.services import selection, watching
+from plugin.services import drift, selection, watching
 from plugin.services.agreement import is_of_reviews, publish_opinions, rework
 from plugin.services.ingest import Collected, reconcile
 from plugin.services.queues import Published, Webhook, ask_for_news, dirty, publish
@@ -161,6 +161,33 @@ class Wiring:
                 raise
             log.warning("how Label Studio serves was not tried: %s", error)
             return BY_SCORE
+
+    def look_for_drift(self, locale: str, *, wait: bool = False) -> drift.Look | None:
+        """Look at a locale, one process at a time; None where it has no model, or somebody else looks now."""
+        with advisory_lock(self.engine, f"drift:{locale}", wait=wait) as held:
+            return drift.look(self.transaction, locale, datetime.now(UTC), self.limits) if held else None
+
+    @property
+    def limits(self) -> drift.Limits:
+        known = self.settings
+        return drift.Limits(
+            traffic=timedelta(days=known.drift_days),
+            reviews=timedelta(days=known.drift_review_days),
+            fewest=known.drift_fewest,
+            fewest_reviews=known.drift_fewest_reviews,
+            stability=known.drift_stability,
+            ranking=known.drift_ranking,
+            accepts=known.drift_accepts,
+            calibration=known.drift_calibration,
+        )
+
+    def send_alarms(self) -> int:
+        """Post what is due to whoever asked for alarms; how many were taken there."""
+        url, secret = self.settings.alarm_webhook_url, self.settings.alarm_webhook_secret
+        if url is None or secret is None:
+            return 0
+        receiver = drift.Receiver(url.get_secret_value(), secret.get_secret_value())
+        return drift.send_due(self.transaction, receiver, datetime.now(UTC))
 
     def poll_source(self, source_id: int, *, wait: bool, force: bool = False) -> Polled | None:
         """Read an attached project, one process at a time; without `wait`, leave it to whoever does it now."""

@@ -26,6 +26,7 @@ BEAT = {
     "selection.sweep": 60.0,
     "selection.tick": 10.0,
     "evaluation.tick": 60.0,
+    "evaluation.watch": 60.0,
 }
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import OperationalError
 
 from plugin import wiring_ml
-from plugin.services import evaluation
+from plugin.services import drift, evaluation
 from plugin.services.evaluation import EvaluationError, LeaseLostError, LocaleBusyError
 from plugin.wiring import get_wiring
 from tasks.app import app
@@ -58,3 +58,25 @@ def tick() -> None:
             evaluation.send_again(session, unsent)
     for run_id in due.publish:
         wiring.send("evaluation.publish", run_id)
+
+
+@app.task(name="evaluation.watch", **POLICY)
+def watch() -> None:
+    """Find the locales that are to be looked at, and send what alarms have not been sent."""
+    wiring = get_wiring()
+    every = wiring.settings.watch_seconds
+    if every:
+        with wiring.transaction() as session:
+            locales = drift.due(session, datetime.now(UTC), timedelta(seconds=every))
+        for locale in locales:
+            wiring.send("evaluation.look", locale)
+    wiring.send_alarms()
+
+
+@app.task(name="evaluation.look", **POLICY)
+def look(locale: str) -> None:
+    """Look for drift in a locale; twice equals once. A retraining that an alarm asks for is sent by the tick."""
+    wiring = get_wiring()
+    seen = wiring.look_for_drift(locale)
+    if seen is not None and (seen.raised or seen.resolved):
+        wiring.send_alarms()

@@ -1,6 +1,7 @@
 """Every table of Assay, a file per aggregate; the constraints say what the code believes."""
 
 from db.base import Base
+from db.models.alarms import Alarm, DriftLook
 from db.models.evaluations import (
     Evaluation,
     EvaluationMetric,
@@ -23,8 +24,10 @@ from db.models.sources import SourceRow, SourceTaskRow
 from db.models.utterances import AnnotationRow, UtteranceRevision, UtteranceRow, WebhookEventRow
 
 __all__ = [
+    "Alarm",
     "AnnotationRow",
     "Base",
+    "DriftLook",
     "Evaluation",
     "EvaluationMetric",
     "Feature",

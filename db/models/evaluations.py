@@ -16,7 +16,10 @@ VERDICT_STATES = ("better", "worse", "no difference", "not enough evidence")
 
 
 class Schedule(Base):
-    """When a locale is retrained and evaluated: five cron fields, in UTC. Admins edit rows at run time."""
+    """When a locale is retrained and evaluated: five cron fields, in UTC. Admins edit rows at run time.
+
+    `on_drift`: an alarm of the locale asks for a run too.
+    """
 
     __tablename__ = "schedules"
     __table_args__ = (UniqueConstraint("name"),)
@@ -27,6 +30,7 @@ class Schedule(Base):
     test_set: Mapped[str]
     cron: Mapped[str]
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    on_drift: Mapped[bool] = mapped_column(server_default=text("false"))
     next_due_at: Mapped[datetime]
     last_run_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]

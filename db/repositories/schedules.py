@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -12,9 +13,22 @@ from sqlalchemy.orm import Session
 from db.models import Schedule, TrainingRun
 
 
-def put(session: Session, name: str, *, locale: str, test_set: str, cron: str, next_due_at: datetime) -> Schedule:
-    """Insert or change the schedule of this name."""
-    values = {"locale": locale, "test_set": test_set, "cron": cron, "next_due_at": next_due_at, "enabled": True}
+def put(
+    session: Session,
+    name: str,
+    *,
+    locale: str,
+    test_set: str,
+    cron: str,
+    next_due_at: datetime,
+    on_drift: bool | None = None,
+) -> Schedule:
+    """Insert or change the schedule of this name. `on_drift`: None leaves it as it is."""
+    values: dict[str, Any] = {
+        "locale": locale, "test_set": test_set, "cron": cron, "next_due_at": next_due_at, "enabled": True,
+    }  # fmt: skip
+    if on_drift is not None:
+        values["on_drift"] = on_drift
     statement = (
         insert(Schedule)
         .values(name=name, **values)
@@ -46,3 +60,9 @@ def lock_due(session: Session, now: datetime) -> Sequence[Schedule]:
         .order_by(Schedule.next_due_at, Schedule.id)
         .with_for_update(skip_locked=True)
     ).all()
+
+
+def lock_on_drift(session: Session, locale: str) -> Sequence[Schedule]:
+    """Those of the locale that an alarm may start, locked until the transaction ends."""
+    query = select(Schedule).where(Schedule.enabled, Schedule.on_drift, Schedule.locale == locale)
+    return session.scalars(query.order_by(Schedule.id).with_for_update()).all()

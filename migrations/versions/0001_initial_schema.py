@@ -145,6 +145,7 @@ def upgrade() -> None:
         sa.Column("test_set", sa.Text(), nullable=False),
         sa.Column("cron", sa.Text(), nullable=False),
         sa.Column("enabled", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("on_drift", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("next_due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_run_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
@@ -565,6 +566,52 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("test_set_id", "utterance_id", name=op.f("pk_test_set_items")),
     )
     op.create_table(
+        "drift_looks",
+        sa.Column("locale", sa.Text(), nullable=False),
+        sa.Column("looked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("locale", name=op.f("pk_drift_looks")),
+    )
+    op.create_table(
+        "alarms",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("locale", sa.Text(), nullable=False),
+        sa.Column("domain", sa.Text(), nullable=False),
+        sa.Column("value", sa.Float(), nullable=False),
+        sa.Column("threshold", sa.Float(), nullable=False),
+        sa.Column("sentence", sa.Text(), nullable=False),
+        sa.Column("details", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("raised_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("run_id", sa.BigInteger(), nullable=True),
+        sa.Column("raised_sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("resolved_sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("tries", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("send_problem", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "kind IN ('scores', 'nlu_scores', 'domains', 'ranking', 'accepts', 'annotators', 'calibration')",
+            name=op.f("ck_alarms_kind_is_known"),
+        ),
+        sa.CheckConstraint("resolved_at >= raised_at", name=op.f("ck_alarms_resolved_after_raised")),
+        sa.CheckConstraint(
+            "resolved_sent_at IS NULL OR resolved_at IS NOT NULL", name=op.f("ck_alarms_sent_what_has_happened")
+        ),
+        sa.CheckConstraint("tries >= 0", name=op.f("ck_alarms_tries_are_not_negative")),
+        sa.ForeignKeyConstraint(["run_id"], ["training_runs.id"], name=op.f("fk_alarms_run_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alarms")),
+    )
+    op.create_index("ix_alarms_raised_at", "alarms", ["raised_at"], unique=False)
+    op.create_index(
+        "uq_alarms_open",
+        "alarms",
+        ["kind", "locale", "domain"],
+        unique=True,
+        postgresql_where=sa.text("resolved_at IS NULL"),
+    )
+    op.create_table(
         "training_frames",
         sa.Column("run_id", sa.BigInteger(), nullable=False),
         sa.Column("content_hash", sa.Text(), nullable=False),
@@ -825,6 +872,10 @@ def downgrade() -> None:
     op.drop_table("queues")
     op.drop_table("evaluations")
     op.drop_table("utterance_revisions")
+    op.drop_index("uq_alarms_open", table_name="alarms", postgresql_where=sa.text("resolved_at IS NULL"))
+    op.drop_index("ix_alarms_raised_at", table_name="alarms")
+    op.drop_table("alarms")
+    op.drop_table("drift_looks")
     op.drop_index("ix_training_runs_locale_id", table_name="training_runs")
     op.drop_table("training_runs")
     op.drop_index("ix_selections_locale_id", table_name="selections")

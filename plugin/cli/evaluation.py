@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.repositories import schedules as schedule_rows
 from plugin.cli import evaluation_table
+from plugin.cli.alarms import show_alarms, watch
 from plugin.cli.errors import CliError
 from plugin.cli.output import print_json, print_table, progress_bar
 from plugin.services import evaluation, policies
@@ -27,6 +28,8 @@ from plugin.wiring import Wiring, get_wiring
 app = typer.Typer(no_args_is_help=True, help="Training, retraining, and what it brought.")
 schedule = typer.Typer(no_args_is_help=True, help="When a locale is retrained and evaluated, in UTC.")
 app.add_typer(schedule, name="schedule")
+app.command("alarms")(show_alarms)
+app.command()(watch)
 
 Locale = Annotated[str, typer.Option(help="Such as sw-KE.")]
 TestSet = Annotated[str, typer.Option(help="The partition of gold data to test on.")]
@@ -212,11 +215,16 @@ def set_schedule(
     locale: Locale,
     test_set: TestSet,
     cron: Annotated[str, typer.Option(help="minute hour day month weekday, in UTC.")] = "0 3 * * *",
+    on_drift: Annotated[
+        bool | None, typer.Option("--on-drift/--no-on-drift", help="A drift alarm asks for a run too. Default: no.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make or change a schedule."""
     with one_line_errors(), get_wiring().transaction() as session:
-        row = evaluation.put(session, name, locale=locale, test_set=test_set, cron=cron, now=datetime.now(UTC))
+        row = evaluation.put(
+            session, name, locale=locale, test_set=test_set, cron=cron, now=datetime.now(UTC), on_drift=on_drift
+        )
         values = evaluation.schedule_values(row)
     if as_json:
         return print_json(values)
@@ -230,7 +238,7 @@ def list_schedules(as_json: AsJson = False) -> None:
         rows = evaluation.list_schedules(session)
     if as_json:
         return print_json({"schedules": rows})
-    columns = ("name", "locale", "test_set", "cron", "enabled", "next_due_at", "last_run_at")
+    columns = ("name", "locale", "test_set", "cron", "on_drift", "enabled", "next_due_at", "last_run_at")
     return print_table("schedules", columns, [[row[name] for name in columns] for row in rows])
 
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from sqlalchemy.exc import OperationalError
 
 from plugin.cli.agreement import said
+from plugin.cli.alarms import alarm_said
 from plugin.cli.output import console, print_json, print_table
 from plugin.label_studio.opinions import TITLES
 from plugin.services.status import status as read_status
@@ -93,6 +94,8 @@ def show(found: dict[str, Any]) -> None:
             f"run {run['id']} ({run['locale']}): {run['state']}" + (f": {run['error']}" if run["error"] else ""),
             markup=False,
         )
+    for alarm in found.get("alarms", ()):
+        console.print(f"[red]alarm[/] {escape(alarm_said(alarm))}")
     if found["lags"]["unhandled_webhooks"]:
         console.print(f"[yellow]{found['lags']['unhandled_webhooks']} webhooks wait to be handled[/]")
 

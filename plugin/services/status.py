@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.models import ModelVersion, Queue, SelectionRow, TrainingRun
 from db.repositories import evaluations, models, overview, queues, selections, strata
-from plugin.services import ages, agreement, prefilling, scoring
+from plugin.services import ages, agreement, drift, prefilling, scoring
 
 
 def status(session: Session, now: datetime) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def status(session: Session, now: datetime) -> dict[str, Any]:
         "queues": [queue_line(session, row, now) for row in queues.counts(session)],
         "ages": ages.locales(session, now),
         "waiting": [line for instance in queues.instances(session) for line in agreement.waiting(session, instance)],
+        "alarms": drift.list_alarms(session),
         "runs": [run_line(run) for run in evaluations.recent_runs(session, limit=3)],
         "lags": {"unhandled_webhooks": overview.unhandled_webhooks(session)},
     }

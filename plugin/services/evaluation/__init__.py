@@ -10,7 +10,7 @@ from plugin.services.evaluation.publishing import metric_lines, publish
 from plugin.services.evaluation.replaying import Replay, replay
 from plugin.services.evaluation.report import list_runs, list_schedules, promoted_version, run_report, schedule_values
 from plugin.services.evaluation.runs import cancel, check_material, create_run, execute
-from plugin.services.evaluation.schedules import Due, put, send_again, send_later, tick
+from plugin.services.evaluation.schedules import Due, put, send_again, send_later, start_on_drift, tick
 from plugin.services.evaluation.steps import Context, Step
 from plugin.services.evaluation.training import TRAINING_SEEDS, Workshop, train_first
 
@@ -49,6 +49,7 @@ __all__ = [
     "schedule_values",
     "send_again",
     "send_later",
+    "start_on_drift",
     "tick",
     "train_first",
 ]

@@ -20,7 +20,7 @@ RUN_FIELDS = (
     "id", "locale", "test_set", "state", "error", "trigger", "requested_by", "seed", "attempts", "code_version",
     "created_at", "started_at", "finished_at",
 )  # fmt: skip
-SCHEDULE_FIELDS = ("name", "locale", "test_set", "cron", "enabled", "next_due_at", "last_run_at")
+SCHEDULE_FIELDS = ("name", "locale", "test_set", "cron", "on_drift", "enabled", "next_due_at", "last_run_at")
 
 
 def run_values(run: TrainingRun) -> dict[str, Any]:

@@ -48,7 +48,10 @@ def next_due(cron: str, after: datetime) -> datetime:
     return found
 
 
-def put(session: Session, name: str, *, locale: str, test_set: str, cron: str, now: datetime) -> Schedule:
+def put(
+    session: Session, name: str, *, locale: str, test_set: str, cron: str, now: datetime, on_drift: bool | None = None
+) -> Schedule:
+    """`on_drift`: None leaves it as it is, and off in a new one."""
     try:
         checks.label(name, "name")
         checks.locale({"locale": locale})
@@ -57,7 +60,7 @@ def put(session: Session, name: str, *, locale: str, test_set: str, cron: str, n
         raise EvaluationError(str(error)) from error
     data.check_test_set_name(test_set)
     return schedule_rows.put(
-        session, name, locale=locale, test_set=test_set, cron=cron, next_due_at=next_due(cron, now)
+        session, name, locale=locale, test_set=test_set, cron=cron, next_due_at=next_due(cron, now), on_drift=on_drift
     )
 
 
@@ -82,13 +85,25 @@ def start(session: Session, schedule: Schedule, now: datetime) -> TrainingRun | 
     if evaluations.has_unfinished(session, schedule.id):
         log.warning("schedule %s: its last run is not over, this turn is skipped", schedule.name)
         return None
+    return run_of(session, schedule, now, trigger="schedule")
+
+
+def start_on_drift(session: Session, locale: str, now: datetime) -> list[TrainingRun]:
+    """A run of each of the locale's schedules that allow it, unless its last one is not over; the tick sends them."""
+    allowed = schedule_rows.lock_on_drift(session, locale)
+    return [
+        run_of(session, one, now, trigger="drift") for one in allowed if not evaluations.has_unfinished(session, one.id)
+    ]
+
+
+def run_of(session: Session, schedule: Schedule, now: datetime, *, trigger: str) -> TrainingRun:
     schedule.last_run_at = now
     return create_run(
         session,
         schedule.locale,
         schedule.test_set,
         policies.resolve(session, schedule.locale),
-        trigger="schedule",
+        trigger=trigger,
         requested_by=schedule.name,
         schedule_id=schedule.id,
     )
