@@ -114,12 +114,12 @@ def candidate_version(session: Session, run_id: int, agenda: Agenda) -> int:
 
 
 def result_hash(found: Sequence[Judged]) -> str:
-    """SHA-256 of all that was measured, to the last bit: what a replay must find again."""
+    """SHA-256 of all that was measured, to the last bit: what a replay must find again. Words may change."""
     content: list[Any] = [
         [
             one.test_set,
             {arm: [list(row) for row in rows] for arm, rows in one.metrics.items()},
-            [list(row) for row in one.verdicts],
+            [list(row._replace(sentence="")) for row in one.verdicts],
         ]
         for one in found
     ]

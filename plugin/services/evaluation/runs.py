@@ -122,8 +122,10 @@ def begin(context: Context, run_id: int, lease: Heartbeat) -> None:
 
 def do_steps(context: Context, run: TrainingRun, lease: Heartbeat) -> None:
     if FREEZE not in finished(context, run.id):
-        context.observe(Step(FREEZE, 1, 1))
+        progress = context.observe(Step(FREEZE, 1, 1))
         steps.freeze(context, run, lease)
+        if progress is not None:
+            progress(1, 1)
     with context.transaction() as session:
         run = known_run(session, run.id)
         agenda = steps.read_agenda(session, run)

@@ -27,7 +27,8 @@ def sentence(verdict: Verdict, *, fewest_seeds: int) -> str:
 
 def what_is_missing(verdict: Verdict, fewest_seeds: int) -> str:
     if verdict.seeds < fewest_seeds:
-        return f"{verdict.seeds} training seeds cannot decide, and {fewest_seeds} are the fewest that can"
+        seeds = "1 training seed" if verdict.seeds == 1 else f"{verdict.seeds} training seeds"
+        return f"{seeds} cannot decide, and {fewest_seeds} are the fewest that can"
     if verdict.shrunken is None:
         return f"no {ERRORS[verdict.metric]} tell it from random choice on {verdict.n} test utterances"
     if verdict.control_labels_needed is not None:

@@ -41,7 +41,7 @@ def test_a_run_with_the_real_model(transaction: TransactionMaker, settings: Sett
     }
     assert rates["baseline"]["dcer"] >= 6 / 18  # it has never seen an utterance of audio
     assert rates["candidate"]["dcer"] == 0.0
-    assert set(steps) == {"train candidate 0", "train baseline 0", "evaluate"}
+    assert set(steps) == {"freeze", "train candidate 0", "train baseline 0", "evaluate"}
     assert all(calls[-1][0] == calls[-1][1] for calls in steps.values())
     assert steps["train baseline 0"] == steps["train candidate 0"]  # equally many optimiser steps
     saved = json.loads((settings.models_folder / "sw-KE-0001" / "model.json").read_text())
