@@ -2,7 +2,7 @@
 
 A change is worth an alarm when it is large *and* no accident: every result has a size, to be held to a threshold, and a
 p-value. Of small samples sizes alone would alarm all the time: two samples of 50 from one distribution have a stability
-index of 0.36 on average.
+index of 0.3 on average.
 
 Axes: N values before, M values now, B bins or categories.
 """

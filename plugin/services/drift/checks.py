@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from statistics import median
 from typing import Any
@@ -88,12 +88,12 @@ def examine(material: Material, limits: Limits) -> list[Seen]:
 
 def judged(
     kind: str, domain: str, change: Change, threshold: float, fewest: int, said: Callable[[], str],
-    details: Callable[[], dict[str, Any]] = dict,
+    details: Callable[[], dict[str, Any]] = dict, cases: str = "{before:,} before and {now:,} now",
 ) -> Seen:  # fmt: skip
     """`said` and `details` are asked for where there is something to say."""
-    cases = f"{change.before:,} before and {change.now:,} now"
+    cases = cases.format(before=change.before, now=change.now)
     if min(change.before, change.now) < fewest or not math.isfinite(change.value):
-        too_few = f"{cases}: it takes {fewest:,} on either side"
+        too_few = f"{cases}: it takes {fewest:,}"
         return Seen(kind, domain, TOO_FEW, None, threshold, 1.0, change.before, change.now, too_few)
     size = abs(change.value)
     state = ALARM if size >= threshold and change.p < ALPHA else OK
@@ -190,13 +190,7 @@ def ranking_seen(material: Material, limits: Limits) -> Seen:
 
     seen = judged("ranking", ANY, change, limits.ranking, limits.fewest_reviews, said, details)
     # That it became better is no alarm.
-    return seen if seen.value is None or change.value > 0.0 else replaced(seen, OK, 0.0)
-
-
-def replaced(seen: Seen, state: str, value: float) -> Seen:
-    return Seen(
-        seen.kind, seen.domain, state, value, seen.threshold, seen.p, seen.before, seen.now, seen.sentence, seen.details
-    )
+    return seen if seen.value is None or change.value > 0.0 else replace(seen, state=OK, value=0.0)
 
 
 def accepts(material: Material, limits: Limits) -> Seen:
@@ -214,32 +208,42 @@ def accepts(material: Material, limits: Limits) -> Seen:
 def annotators(material: Material, limits: Limits) -> Seen:
     """Whether somebody accepts more, or less, than the others do in the same domains meanwhile."""
     rows = [row for row in material.reviews[1] if not row.shown_blind]
-    names = sorted({row.annotator for row in rows})
+    most = first = strangest(rows, limits.fewest_reviews)
+    strange: list[tuple[str, Change]] = []
+    # Who is strange makes the others look strange beside them: each is looked at without those found before.
+    while most is not None and most[1].p < ALPHA and abs(most[1].value) >= limits.accepts:
+        name = most[0]
+        strange.append(most)
+        rows = [row for row in rows if row.annotator != name]
+        most = strangest(rows, limits.fewest_reviews)
+
+    def said() -> str:
+        assert first is not None
+        return f"{first[0]} accepts {first[1].value:+.0%} against the others in the same domains"
+
+    def details() -> dict[str, Any]:
+        return {"annotators": [{"annotator": name, "difference": round(one.value, 4)} for name, one in strange]}
+
+    change = Change(math.nan, 1.0, len(rows), 0) if first is None else first[1]
+    cases = "{before:,} reviews of theirs and {now:,} of one annotator"
+    return judged("annotators", ANY, change, limits.accepts, limits.fewest_reviews, said, details, cases)
+
+
+def strangest(rows: Sequence[Reviewed], fewest: int) -> tuple[str, Change] | None:
+    """Who differs most from the others; of so many, somebody does by chance, and the p-value is Bonferroni's."""
     found = []
-    for name in names:
+    for name in sorted({row.annotator for row in rows}):
         own, others = (
             by_domain(r for r in rows if r.annotator == name),
             by_domain(r for r in rows if r.annotator != name),
         )
         change = stratified_share_change([(others[domain], own[domain]) for domain in sorted(own)])
-        if min(change.before, change.now) >= limits.fewest_reviews:
+        if min(change.before, change.now) >= fewest:
             found.append((name, change))
     if not found:
-        return judged(
-            "annotators", ANY, Change(math.nan, 1.0, len(rows), 0), limits.accepts, limits.fewest_reviews, str
-        )
-    # Of so many, the strangest is strange by chance more often.
-    alarming = [(name, one) for name, one in found if one.p * len(found) < ALPHA and abs(one.value) >= limits.accepts]
-    name, most = max(alarming or found, key=lambda row: abs(row[1].value))
-
-    def said() -> str:
-        return f"{name} accepts {most.value:+.0%} against the others in the same domains"
-
-    def details() -> dict[str, Any]:
-        return {"annotators": [{"annotator": who, "difference": round(one.value, 4)} for who, one in alarming]}
-
-    change = Change(most.value, most.p * len(found), most.before, most.now)
-    return judged("annotators", ANY, change, limits.accepts, limits.fewest_reviews, said, details)
+        return None
+    name, most = min(found, key=lambda row: (row[1].p, -abs(row[1].value)))
+    return name, replace(most, p=min(most.p * len(found), 1.0))
 
 
 def calibration_seen(material: Material, limits: Limits) -> Seen:
@@ -253,7 +257,7 @@ def calibration_seen(material: Material, limits: Limits) -> Seen:
         way = "too sure" if found.gap > 0.0 else "not sure enough"
         return f"calibration error of domains {found.error:.1%}, {way} by {abs(found.gap):.1%}"
 
-    return judged("calibration", ANY, change, limits.calibration, limits.fewest_reviews, said)
+    return judged("calibration", ANY, change, limits.calibration, limits.fewest_reviews, said, cases="{now:,} now")
 
 
 def by_domain(rows: Iterator[Reviewed] | Sequence[Reviewed]) -> dict[str, tuple[int, int]]:

@@ -69,7 +69,7 @@ def read(session: Session, locale: str, now: datetime, limits: Limits) -> Materi
 
 
 def watched(round_: SelectionRow | None) -> tuple[str, int]:
-    """The score that the locale's round goes by, and its hard end; entropy, which all models give, where it has none."""
+    """The score that the locale's round goes by, and its hard end; entropy, which all models give, if it has none."""
     strategy = Strategy(round_.policy[ANY]["strategy"]) if round_ is not None and ANY in round_.policy else None
     column = None if strategy is None else needs(strategy).score
     if strategy is None or column is None:
