@@ -106,10 +106,14 @@ class SdkLabelStudio(Bulk, ReworkCalls, SourceCalls):
     def set_order(self, project_id: int, model_version: str) -> None:
         self.update_project(project_id, model_version=model_version)
 
-    def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
+    def list_tasks(
+        self, project_id: int, updated_since: datetime | None = None, *, brief: bool = False
+    ) -> Iterator[TaskState]:
         query: dict[str, Any] = {"ordering": ["tasks:id"]}
         if updated_since is not None:
             query["filters"] = {"conjunction": "and", "items": [updated_filter(updated_since)]}
+        if brief:
+            return self._brief(project_id, query)
         return (parse_task(task) for task in self._tasks(project_id, query, page_size=PAGE))
 
     def glance(self, project_id: int) -> Glance:

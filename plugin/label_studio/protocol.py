@@ -102,8 +102,13 @@ class LabelStudio(SourceProjects, Protocol):
         """
         ...
 
-    def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
-        """In order of task id, so that what changes meanwhile may come twice but is never skipped."""
+    def list_tasks(
+        self, project_id: int, updated_since: datetime | None = None, *, brief: bool = False
+    ) -> Iterator[TaskState]:
+        """In order of task id, so that what changes meanwhile may come twice but is never skipped.
+
+        brief  of tasks without an annotation neither utterance nor scores, which would take most of the time
+        """
         ...
 
     def glance(self, project_id: int) -> Glance:

@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -192,9 +193,12 @@ class FakeClient(Foreign, Rework, Surroundings):
     def import_predictions(self, project_id: int, predictions: Sequence[Json], *, is_new: bool = False) -> int:
         return imports.import_predictions(self, project_id, predictions, chunk=3, is_new=is_new)
 
-    def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
+    def list_tasks(
+        self, project_id: int, updated_since: datetime | None = None, *, brief: bool = False
+    ) -> Iterator[TaskState]:
         states = [parse_task(task) for _, task in sorted(self._server.project(project_id).tasks.items())]
-        return iter([state for state in states if updated_since is None or state.updated_at >= updated_since])
+        found = [state for state in states if updated_since is None or state.updated_at >= updated_since]
+        return iter([_bare(state) for state in found] if brief else found)
 
     def glance(self, project_id: int) -> Glance:
         tasks = self._server.project(project_id).tasks.values()
@@ -319,6 +323,11 @@ class FakeClient(Foreign, Rework, Surroundings):
             "draft_exists": False,
             "updated_at": self._server.now(),
         }
+
+
+def _bare(state: TaskState) -> TaskState:
+    is_answered = state.reviews or state.problems or state.skips
+    return state if is_answered else replace(state, utterance_id=None, scores={})
 
 
 def _listed(task: Json) -> Json:

@@ -70,12 +70,21 @@ class DrawnTask:
     prediction_id: int | None
 
 
+def is_bare(task: Json) -> bool:
+    """Whether a task listed by its few fields has no annotation, nor a skip. Where they are not told, it may."""
+    told: object = task["annotations_ids"]
+    return told == ""
+
+
+def parse_bare_task(task: Json) -> TaskState:
+    """A task without annotations, listed by few fields. Raises PayloadError if it is no task at all."""
+    task_id, project_id, updated_at = _read_place(task)
+    return TaskState(task_id, project_id, None, (), 0, bool(task["draft_exists"]), {}, updated_at)
+
+
 def parse_task(task: Json) -> TaskState:
     """One task of `GET /api/tasks?fields=all`. Raises PayloadError only if it is no task at all."""
-    try:
-        task_id, project_id, updated_at = int(task["id"]), int(task["project"]), read_time(task["updated_at"])
-    except UNREADABLE as error:
-        raise PayloadError(f"Label Studio sent a task without a proper {error}: {_brief(task)}") from error
+    task_id, project_id, updated_at = _read_place(task)
     try:
         reviews, problems = parse_reviews(task)
         skips = parse_skips(task)
@@ -94,6 +103,13 @@ def parse_task(task: Json) -> TaskState:
     except UNREADABLE as error:
         problem = f"task {task_id} cannot be read: {type(error).__name__}: {error}"
         return TaskState(task_id, project_id, None, (), 0, False, {}, updated_at, (problem,), is_readable=False)
+
+
+def _read_place(task: Json) -> tuple[int, int, datetime]:
+    try:
+        return int(task["id"]), int(task["project"]), read_time(task["updated_at"])
+    except UNREADABLE as error:
+        raise PayloadError(f"Label Studio sent a task without a proper {error}: {_brief(task)}") from error
 
 
 def parse_present(task: Json) -> Present:

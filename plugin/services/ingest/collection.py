@@ -49,7 +49,9 @@ NOTHING = FollowUp()
 class ReviewSource(Protocol):
     """What collecting needs of `plugin.label_studio.protocol.LabelStudio`."""
 
-    def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]: ...
+    def list_tasks(
+        self, project_id: int, updated_since: datetime | None = None, *, brief: bool = False
+    ) -> Iterator[TaskState]: ...
     def glance(self, project_id: int) -> Glance: ...
     def task_ids(self, project_id: int) -> dict[int, int | None]: ...
 
@@ -214,7 +216,7 @@ def fetch(label_studio: ReviewSource, poll: Poll) -> Listing:
     """One request where nothing is new; else the changed tasks, and all ids where the project's size tells of news."""
     glance = label_studio.glance(poll.project_id)
     changed = glance.newest is not None and (poll.since is None or glance.newest >= poll.since)
-    states = list(label_studio.list_tasks(poll.project_id, poll.since)) if changed else []
+    states = list(label_studio.list_tasks(poll.project_id, poll.since, brief=True)) if changed else []
     resized = not poll.is_hint and glance.task_count - len(poll.live) != poll.surplus
     present = list_ids(label_studio, poll) if resized else None
     # What changes behind the page that lists it changes after the glance: the next poll asks from there.

@@ -167,10 +167,12 @@ class Watched(FakeClient):
         self.requests: list[str] = []
         self.meanwhile: Any = None
 
-    def list_tasks(self, project_id: int, updated_since: datetime | None = None) -> Iterator[TaskState]:
+    def list_tasks(
+        self, project_id: int, updated_since: datetime | None = None, *, brief: bool = False
+    ) -> Iterator[TaskState]:
         self.requests.append("list_tasks")
         self.since.append(updated_since)
-        found = list(super().list_tasks(project_id, updated_since))
+        found = list(super().list_tasks(project_id, updated_since, brief=brief))
         if self.meanwhile:
             act, self.meanwhile = self.meanwhile, None
             act()

@@ -241,6 +241,25 @@ def test_a_skipped_task_goes_to_somebody_else_and_is_no_review(site: Site) -> No
     assert [(state.skipped, state.reviews, state.has_work) for state in states] == [(1, (), False), (0, (), False)]
 
 
+def test_a_brief_list_tells_all_of_what_was_answered_and_of_the_rest_that_it_is_there(site: Site) -> None:
+    project = site.queue()
+    ids = site.publish(project, queue_tasks(4))
+    answered, withdrawn, skipped, _ = ids
+    site.annotators[0].submit_annotation(answered, label_regions(PLAY, "play thriller"))
+    mistaken = site.annotators[0].submit_annotation(withdrawn, [])
+    site.annotators[1].submit_annotation(skipped, [], skipped=True)
+    site.admin.delete_annotation(mistaken)
+    whole = {state.task_id: state for state in site.admin.list_tasks(project)}
+    brief = {state.task_id: state for state in site.admin.list_tasks(project, brief=True)}
+    assert list(brief) == ids
+    for task_id, state in whole.items():
+        is_told = task_id in (answered, skipped)
+        assert brief[task_id] == (state if is_told else replace(state, utterance_id=None, scores={}))
+    assert len(brief[answered].reviews) == len(brief[skipped].skips) == 1
+    since = max(state.updated_at for state in whole.values())
+    assert [state.task_id for state in site.admin.list_tasks(project, since, brief=True)] == [withdrawn]
+
+
 def test_only_what_changed_is_listed_and_our_own_writes_make_no_echo(site: Site) -> None:
     project = site.queue()
     tasks = queue_tasks(3)

@@ -29,6 +29,7 @@ CALLS: dict[str, Callable[[SdkLabelStudio], object]] = {
     "set_order": lambda client: client.set_order(1, "v"),
     "delete_project": lambda client: client.delete_project(1),
     "list_tasks": lambda client: list(client.list_tasks(1)),
+    "list_tasks, brief": lambda client: list(client.list_tasks(1, brief=True)),
     "task_ids": lambda client: client.task_ids(1),
     "send_tasks": lambda client: client.send_tasks(1, [TASK]),
     "send_predictions": lambda client: client.send_predictions(
