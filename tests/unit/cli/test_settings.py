@@ -61,3 +61,37 @@ def test_a_stack_file_that_is_not_text_is_named(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path))
     with pytest.raises(SettingsError, match=rf"^{tmp_path}/stack.env cannot be read: 'utf-8'"):
         load_settings()
+
+
+WEBHOOK = {
+    "ASSAY_ALARM_WEBHOOK_URL": "https://alarms.example.org/assay?key=hunter2",
+    "ASSAY_ALARM_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"ASSAY_ALARM_WEBHOOK_URL": "alarms.example.org/hunter2"}, "^ASSAY_ALARM_WEBHOOK_URL: must be like https://"),
+        ({"ASSAY_ALARM_WEBHOOK_URL": "ftp://hunter2@alarms"}, "^ASSAY_ALARM_WEBHOOK_URL: must be like https://"),
+        ({"ASSAY_ALARM_WEBHOOK_SECRET": "whsec_hunter2"}, "^ASSAY_ALARM_WEBHOOK_SECRET: must be whsec_ and the base64"),
+        ({"ASSAY_ALARM_WEBHOOK_SECRET": "whsec_aHVudGVyMg=="}, "^ASSAY_ALARM_WEBHOOK_SECRET: must be whsec_"),
+        ({"ASSAY_ALARM_WEBHOOK_SECRET": None}, "^ASSAY_ALARM_WEBHOOK_URL needs ASSAY_ALARM_WEBHOOK_SECRET"),
+    ],
+)
+def test_a_webhook_that_cannot_be_signed_or_reached_stops_at_start(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str | None], said: str
+) -> None:
+    for name, value in {**WEBHOOK, **changed}.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=said) as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+    assert "aHVudGVyMg" not in str(caught.value)
+
+
+def test_a_webhook_for_alarms_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in WEBHOOK.items():
+        monkeypatch.setenv(name, value)
+    assert "hunter2" not in repr(load_settings())
