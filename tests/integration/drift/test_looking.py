@@ -16,7 +16,6 @@ from db.repositories import drift as drift_rows
 from db.session import TransactionMaker
 from plugin.services import drift, evaluation
 from plugin.services.drift import Look
-from plugin.services.drift.looking import watched
 from tests import factories
 from tests.integration.drift.conftest import BEFORE, LAST_WEEK, LIMITS, LOCALE, NOW, World
 
@@ -62,24 +61,6 @@ def test_an_alarm_is_a_row_and_a_line_and_twice_equals_once(
     assert [record.message for record in caplog.records] == [f"alarm {alarm.id} raised for en-US: {alarm.sentence}"]
 
 
-def test_it_ends_when_now_is_as_before_and_may_come_again(
-    session: Session, transaction: TransactionMaker, world: World
-) -> None:
-    world.traffic(moved=0.5)
-    [first] = look(transaction).raised
-    world.arrive(300, -4 * DAY)  # of the week after
-    calm = look(transaction, 8 * DAY)
-    assert calm.resolved == [first]
-    [alarm] = every(session)
-    assert alarm.resolved_at == NOW + 8 * DAY
-    assert look(transaction, 8 * DAY + HOUR).resolved == []
-    world.arrive(300, -10 * DAY, moved=0.9)
-    [again] = look(transaction, 15 * DAY).raised
-    assert again != first
-    assert [row["id"] for row in drift.list_alarms(session)] == [again]
-    assert [row["id"] for row in drift.list_alarms(session, only_open=False)] == [again, first]
-
-
 def test_of_too_few_nothing_is_raised_and_no_alarm_ends_until_long_after(
     session: Session, transaction: TransactionMaker, world: World
 ) -> None:
@@ -117,19 +98,6 @@ def test_only_one_alarm_of_a_kind_is_open_for_a_locale_and_domain(session: Sessi
         session.execute(text(statement))
 
 
-def test_what_people_say_of_control_items_is_looked_at(
-    session: Session, transaction: TransactionMaker, world: World
-) -> None:
-    then, lately = world.arrive(300, 60 * DAY), world.arrive(150, 40 * DAY)
-    world.round([*then, *lately])
-    world.review(then, 60 * DAY, wrong=0.1)
-    world.review(lately, LAST_WEEK, wrong=0.6)
-    found = look(transaction)
-    [alarm] = every(session)
-    assert (alarm.kind, found.raised) == ("accepts", [alarm.id])
-    assert alarm.value == pytest.approx(0.5)
-
-
 def test_reviews_are_read_in_the_last_round_that_asked_with_its_models_scores(session: Session, world: World) -> None:
     ids = world.arrive(4, 30 * DAY)
     world.round(ids, arms=["strategy"])
@@ -159,16 +127,6 @@ def test_of_many_arrivals_every_kth_is_read(session: Session, world: World) -> N
     other = drift_rows.arrivals(session, LOCALE, world.version_id + 1, "entropy", NOW - 7 * DAY, NOW, most=1000)
     assert len(other) == 100
     assert {row.score for row in other} == {None}
-
-
-def test_the_score_that_is_watched_is_that_of_the_round(world: World) -> None:
-    def of(strategy: str) -> tuple[str, int]:
-        return watched(world.round([], policy={"*": {"strategy": strategy}}))
-
-    assert of("k-means") == ("confidence", -1)
-    assert of("margin") == ("margin", -1)
-    assert of("el2n") == ("el2n", 1)
-    assert of("random") == of("k-center") == watched(None) == ("entropy", 1)
 
 
 def schedule(transaction: TransactionMaker, name: str = "nightly", *, on_drift: bool | None) -> None:
